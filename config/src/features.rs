@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 51] = [
+pub const FEATURES: [&str; 52] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -34,6 +34,7 @@ pub const FEATURES: [&str; 51] = [
     "healthCheck",
     "hedge",
     "jwt",
+    "jwtCertificates",
     "jwtKeys",
     "jwtSubjects",
     "leastLatency",

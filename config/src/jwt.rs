@@ -16,6 +16,9 @@ pub struct ConsumerJwt {
     /// The issuer's keys themselves; `None`: they are fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<String>,
+    /// Authorities that are trusted beside the system's, in PEM, where keys are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
     /// Each subject is a consumer of its own; `None`: all are one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subjects: Option<JwtSubjects>,

@@ -11,7 +11,7 @@ use crate::scalar::Duration;
 /// consumer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::JWT_DISCOVERY, rules::JWT_KEYS_ONCE, rules::JWT_SKEW])))]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::JWT_DISCOVERY, rules::JWT_KEYS_ONCE, rules::JWT_CERTIFICATE, rules::JWT_SKEW])))]
 pub struct ConsumerJwt {
     /// The issuer, letter by letter as tokens have it in `iss`, such as `https://login.example.com`.
     #[schemars(length(min = 1, max = 512))]
@@ -28,6 +28,10 @@ pub struct ConsumerJwt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65_536))]
     pub jwks: Option<String>,
+    /// PEM certificates of authorities to trust beside the system's where the issuer's description and keys are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65_536))]
+    pub ca_certificate: Option<String>,
     /// Each subject of these tokens is a consumer of its own, made by this one as a template when it calls first: limits and budgets
     /// count each by itself. Left out: all holders of such tokens are this one consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -500,6 +500,11 @@ pub const JWT_KEYS_ONCE: CelRule = CelRule {
     cel: "!(has(self.jwks) && has(self.jwksUrl))",
     message: "jwks and jwksUrl are both there: write the keys, or the address at which they are found",
 };
+/// An authority is trusted where something is fetched.
+pub const JWT_CERTIFICATE: CelRule = CelRule {
+    cel: "!(has(self.jwks) && has(self.caCertificate))",
+    message: "caCertificate is for keys that are fetched, and jwks are the keys themselves: remove one of the two",
+};
 /// The labels that calls are told with say something.
 pub const CHARGEBACK_LABELS: CelRule = CelRule {
     cel: "!has(self.chargeback) || self.chargeback.labels.all(name, has(self.labels) && name in self.labels)",

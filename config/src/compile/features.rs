@@ -105,13 +105,14 @@ const OF_ROUTES: [RouteFeature; 17] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 11] = [
+const OF_CONSUMERS: [ConsumerFeature; 12] = [
     ("budgetFallback", |consumer| consumer.budgets.iter().any(lands_softly)),
     ("budgetKeys", |consumer| consumer.budgets.iter().any(|budget| budget.key.is_some())),
     ("budgets", |consumer| !consumer.budgets.is_empty()),
     ("concurrency", |consumer| consumer.concurrency.is_some() || consumer.priority != 0),
     ("costLimits", |consumer| consumer.limits.iter().any(counts_money)),
     ("jwt", |consumer| consumer.jwt.is_some()),
+    ("jwtCertificates", |consumer| consumer.jwt.as_ref().is_some_and(|jwt| jwt.ca_pem.is_some())),
     ("jwtKeys", |consumer| consumer.jwt.as_ref().is_some_and(|jwt| jwt.jwks.is_some())),
     ("jwtSubjects", |consumer| consumer.jwt.as_ref().is_some_and(|jwt| jwt.subjects.is_some())),
     ("limitQueues", |consumer| consumer.limits.iter().any(|limit| limit.queue.is_some())),

@@ -2,6 +2,7 @@
 
 use sluicegate_crds::{self as crds, JwtAlgorithm, rules};
 
+use super::certificates;
 use super::report::Report;
 use super::scalar::millis;
 use crate::{ConsumerJwt, JwtSubjects, Millis, RequiredClaim};
@@ -36,12 +37,27 @@ fn not_keys(jwks: &str) -> Result<(), String> {
 /// Compiles what is written at `spec.jwt`.
 pub(super) fn compile(spec: &crds::ConsumerJwt, report: &mut Report<'_>) -> ConsumerJwt {
     const PATH: &str = "spec.jwt";
-    let crds::ConsumerJwt { issuer, audiences, jwks_url, jwks, subjects, claims, algorithms, clock_skew } = spec;
+    let crds::ConsumerJwt {
+        issuer,
+        audiences,
+        jwks_url,
+        jwks,
+        ca_certificate,
+        subjects,
+        claims,
+        algorithms,
+        clock_skew,
+    } = spec;
     let is_address = issuer.starts_with("https://") || issuer.starts_with("http://");
     report.rule(PATH, rules::JWT_DISCOVERY, jwks_url.is_some() || jwks.is_some() || is_address);
     report.rule(PATH, rules::JWT_KEYS_ONCE, jwks_url.is_none() || jwks.is_none());
     if let Some(wrong) = jwks.as_deref().and_then(|jwks| not_keys(jwks).err()) {
         report.invalid(&format!("{PATH}.jwks"), wrong);
+    }
+    report.rule(PATH, rules::JWT_CERTIFICATE, jwks.is_none() || ca_certificate.is_none());
+    let trusted = ca_certificate.as_deref().filter(|_| jwks.is_none());
+    if let Some(Err(message)) = trusted.map(certificates::check) {
+        report.invalid(&format!("{PATH}.caCertificate"), message);
     }
     let skew = clock_skew.as_ref().map_or(Ok(SKEW), millis);
     report.rule(PATH, rules::JWT_SKEW, skew.as_ref().map_or(true, |skew| *skew <= LARGEST_SKEW));
@@ -55,6 +71,7 @@ pub(super) fn compile(spec: &crds::ConsumerJwt, report: &mut Report<'_>) -> Cons
         audiences: audiences.clone(),
         jwks_url: jwks_url.clone(),
         jwks: jwks.clone(),
+        ca_pem: ca_certificate.clone(),
         subjects: subjects.as_ref().map(|crds::JwtSubjects { claim, max }| JwtSubjects {
             claim: claim.clone().unwrap_or_else(|| SUBJECT.to_owned()),
             max: max.unwrap_or(SUBJECTS),

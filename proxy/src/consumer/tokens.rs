@@ -76,7 +76,7 @@ impl TokenIndex {
     ) {
         let source = match &from.jwks {
             Some(jwks) => keeper.given(&from.issuer, jwks),
-            None => keeper.kept(&from.issuer, from.jwks_url.as_deref()),
+            None => keeper.kept(&from.issuer, from.jwks_url.as_deref(), from.ca_pem.as_deref()),
         };
         let subjects = from.subjects.as_ref().map(|by| Arc::new(Subjects::new(consumer.id(), whole, by, limits)));
         let (consumer, rules) = (Arc::clone(consumer), Arc::new(TokenRules::new(from)));

@@ -165,6 +165,7 @@ async fn of_machine(client: &TokenClient, environment: &CloudEnvironment) -> Res
         method: Method::PUT,
         headers: vec![(X_AWS_EC2_METADATA_TOKEN_TTL_SECONDS, HeaderValue::from_static("300"))],
         body: Bytes::new(),
+        ca_pem: None,
     };
     let ok = |(status, body): (StatusCode, Bytes)| match status {
         StatusCode::OK => Ok(body),

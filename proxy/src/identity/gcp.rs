@@ -169,6 +169,7 @@ async fn federated(federation: &Federation, client: &TokenClient) -> Result<Fetc
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         ],
         body: serde_json::json!({ "scope": [SCOPE], "lifetime": "3600s" }).to_string().into(),
+        ca_pem: None,
     };
     let (status, body) = client.ask(Reach::OfGateway, question).await?;
     impersonated(status, &body, SystemTime::now()).map_err(|why| format!("the service account: {why}"))?.fetched()

@@ -36,19 +36,21 @@ pub(crate) struct TokenQuestion {
     pub(super) method: Method,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
+    /// Authorities that are trusted beside the system's, in PEM.
+    pub(super) ca_pem: Option<String>,
 }
 
 impl TokenQuestion {
     /// A question without a body.
     pub(crate) fn get(url: String, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self { url, method: Method::GET, headers, body: Bytes::new() }
+        Self { url, method: Method::GET, headers, body: Bytes::new(), ca_pem: None }
     }
 
     /// JSON that is posted.
     pub(super) fn json(url: String, value: &serde_json::Value) -> Self {
         let json = HeaderValue::from_static("application/json");
         let headers = vec![(CONTENT_TYPE, json.clone()), (ACCEPT, json)];
-        Self { url, method: Method::POST, headers, body: value.to_string().into() }
+        Self { url, method: Method::POST, headers, body: value.to_string().into(), ca_pem: None }
     }
 
     /// A form that is posted.
@@ -57,7 +59,12 @@ impl TokenQuestion {
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ];
-        Self { url, method: Method::POST, headers, body: form.into() }
+        Self { url, method: Method::POST, headers, body: form.into(), ca_pem: None }
+    }
+
+    /// The same, of a service that these authorities may vouch for.
+    pub(crate) fn trusting(self, ca_pem: Option<&str>) -> Self {
+        Self { ca_pem: ca_pem.map(str::to_owned), ..self }
     }
 }
 
@@ -79,14 +86,15 @@ impl TokenClient {
     /// # Errors
     /// No answer came; in words without anything secret.
     pub(crate) async fn ask(&self, reach: Reach, question: TokenQuestion) -> Result<(StatusCode, Bytes), String> {
-        let TokenQuestion { url, method, headers, body } = question;
+        let TokenQuestion { url, method, headers, body, ca_pem } = question;
         let (base, path) = split(&url);
         let outward = match reach {
             Reach::OfPool => self.of_pools.clone(),
             Reach::OfGateway => Outward { egress: self.of_pools.egress.clone(), denied: Default::default() },
             Reach::Local => Outward::default(),
         };
-        let origin = Origin::of_service("token-service", base, &outward).map_err(|error| error.to_string())?;
+        let origin =
+            Origin::of_service("token-service", (base, ca_pem), &outward).map_err(|error| error.to_string())?;
         let uri = origin.uri(path).map_err(|error| error.to_string())?;
         let request = || {
             let mut request = Request::new(body.clone());

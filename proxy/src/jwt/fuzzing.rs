@@ -12,6 +12,7 @@ static RULES: LazyLock<TokenRules> = LazyLock::new(|| {
         audiences: vec!["gateway".to_owned()],
         jwks_url: None,
         jwks: None,
+        ca_pem: None,
         subjects: None,
         claims: vec![RequiredClaim { name: "realm.roles".to_owned(), values: vec!["caller".to_owned()] }],
         algorithms: ["RS256", "ES256", "EdDSA", "PS512"].map(str::to_owned).into(),

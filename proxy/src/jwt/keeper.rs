@@ -31,8 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The path of an issuer's description, under its name.
 const DISCOVERY: &str = ".well-known/openid-configuration";
 
-/// The issuers and addresses whose keys are kept.
-type Known = HashMap<(Box<str>, Option<Box<str>>), Weak<JwksSource>>;
+/// The issuers whose keys are kept, by their names, the addresses of their keys, and who vouches for them.
+type Known = HashMap<(Box<str>, Option<Box<str>>, Option<Box<str>>), Weak<JwksSource>>;
 
 /// All keys of issuers that are kept.
 #[derive(Default)]
@@ -61,7 +61,7 @@ struct Discovered {
 impl JwksKeeper {
     /// The keys of an issuer that stand in the configuration: nobody fetches them.
     pub(crate) fn given(&self, issuer: &str, jwks: &str) -> Arc<JwksSource> {
-        let source = JwksSource::new(issuer, None, Arc::clone(&self.counts)).without_keeper();
+        let source = JwksSource::new(issuer, (None, None), Arc::clone(&self.counts)).without_keeper();
         match KeySet::read(jwks.as_bytes()) {
             Ok(set) => source.put(set),
             Err(why) => tracing::warn!(issuer, why, "an issuer's keys in the configuration are of no use"),
@@ -70,14 +70,14 @@ impl JwksKeeper {
     }
 
     /// The keys of an issuer, kept already or from now on.
-    pub(crate) fn kept(&self, issuer: &str, url: Option<&str>) -> Arc<JwksSource> {
+    pub(crate) fn kept(&self, issuer: &str, url: Option<&str>, ca_pem: Option<&str>) -> Arc<JwksSource> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (issuer.into(), url.map(Into::into));
+        let name = (issuer.into(), url.map(Into::into), ca_pem.map(Into::into));
         if let Some(source) = known.get(&name).and_then(Weak::upgrade) {
             return source;
         }
         known.retain(|_, source| source.strong_count() > 0);
-        let source = Arc::new(JwksSource::new(issuer, url, Arc::clone(&self.counts)));
+        let source = Arc::new(JwksSource::new(issuer, (url, ca_pem), Arc::clone(&self.counts)));
         known.insert(name, Arc::downgrade(&source));
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&source));
         self.came.notify_one();
@@ -163,27 +163,28 @@ async fn keep(kept: Weak<JwksSource>, client: TokenClient, keeper: Arc<JwksKeepe
 async fn fetch(client: &TokenClient, source: &JwksSource) -> Result<KeySet, String> {
     let url = match &source.url {
         Some(url) => url.to_string(),
-        None => discover(client, &source.issuer).await?,
+        None => discover(client, source).await?,
     };
-    let answer = get(client, url.clone()).await?;
+    let answer = get(client, (url.clone(), source)).await?;
     KeySet::read(&answer).map_err(|why| format!("{url}: {why}"))
 }
 
 /// The address of an issuer's keys, as it says itself.
-async fn discover(client: &TokenClient, issuer: &str) -> Result<String, String> {
-    let url = format!("{}/{DISCOVERY}", issuer.trim_end_matches('/'));
-    let answer = get(client, url.clone()).await?;
+async fn discover(client: &TokenClient, source: &JwksSource) -> Result<String, String> {
+    let url = format!("{}/{DISCOVERY}", source.issuer.trim_end_matches('/'));
+    let answer = get(client, (url.clone(), source)).await?;
     let found: Discovered =
         serde_json::from_slice(&answer).map_err(|_| format!("{url}: it names no issuer and jwks_uri"))?;
-    if found.issuer != issuer {
+    if found.issuer != *source.issuer {
         return Err(format!("{url}: it is the description of another issuer"));
     }
     Ok(found.jwks_uri)
 }
 
-async fn get(client: &TokenClient, url: String) -> Result<bytes::Bytes, String> {
+async fn get(client: &TokenClient, (url, source): (String, &JwksSource)) -> Result<bytes::Bytes, String> {
     let headers = vec![(ACCEPT, HeaderValue::from_static("application/json"))];
-    let asked = client.ask(Reach::OfPool, TokenQuestion::get(url.clone(), headers)).await;
+    let asked =
+        client.ask(Reach::OfPool, TokenQuestion::get(url.clone(), headers).trusting(source.ca_pem.as_deref())).await;
     match asked.map_err(|why| format!("{url}: {why}"))? {
         (StatusCode::OK, body) => Ok(body),
         (status, _) => Err(format!("{url}: it answers with {}", status.as_u16())),

@@ -71,6 +71,8 @@ pub(crate) struct JwksSource {
     pub(super) issuer: Box<str>,
     /// The address of its keys, where it is not to be discovered.
     pub(super) url: Option<Box<str>>,
+    /// Authorities that are trusted beside the system's, in PEM.
+    pub(super) ca_pem: Option<Box<str>>,
     set: ArcSwapOption<KeySet>,
     missing: Mutex<MissingKeys>,
     wanted: Arc<Notify>,
@@ -87,9 +89,10 @@ impl fmt::Debug for JwksSource {
 }
 
 impl JwksSource {
-    pub(super) fn new(issuer: &str, url: Option<&str>, counts: Arc<JwtCounts>) -> Self {
+    pub(super) fn new(issuer: &str, (url, ca_pem): (Option<&str>, Option<&str>), counts: Arc<JwtCounts>) -> Self {
         let (set, missing, wanted) = (ArcSwapOption::empty(), Mutex::default(), Arc::default());
-        Self { issuer: issuer.into(), url: url.map(Into::into), set, missing, wanted, is_given: false, counts }
+        let (issuer, url, ca_pem) = (issuer.into(), url.map(Into::into), ca_pem.map(Into::into));
+        Self { issuer, url, ca_pem, set, missing, wanted, is_given: false, counts }
     }
 
     /// The same, where nobody fetches any.
@@ -114,8 +117,10 @@ impl JwksSource {
         if self.is_given {
             return true;
         }
+        // Named first, asked then: a question that began before counts for nothing, and the next one is ten seconds away.
+        let lacks = self.missing().lacks(key, Instant::now());
         self.wanted.notify_one();
-        self.missing().lacks(key, Instant::now())
+        lacks
     }
 
     fn missing(&self) -> MutexGuard<'_, MissingKeys> {

@@ -170,6 +170,7 @@ mod tests {
             audiences: vec!["gateway".to_owned()],
             jwks_url: None,
             jwks: None,
+            ca_pem: None,
             subjects: None,
             claims: claims.iter().map(claim).collect(),
             algorithms: ["RS256", "HS256", "none"].map(str::to_owned).into(),

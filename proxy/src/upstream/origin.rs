@@ -134,11 +134,16 @@ impl Origin {
         Ok(Self(Arc::new(place)))
     }
 
-    /// Works out where a service is that is asked for something beside the calls, by a URL without a path.
+    /// Works out where a service is that is asked for something beside the calls, by a URL without a path, and authorities
+    /// that are trusted beside the system's.
     ///
     /// # Errors
     /// When its URL cannot be used.
-    pub(crate) fn of_service(name: &str, url: &str, outward: &Outward) -> Result<Self, OriginError> {
+    pub(crate) fn of_service(
+        name: &str,
+        (url, ca_pem): (&str, Option<String>),
+        outward: &Outward,
+    ) -> Result<Self, OriginError> {
         let connection = Connection {
             http: HttpVersion::Http1,
             max_connections: 1,
@@ -148,7 +153,7 @@ impl Origin {
             tcp_keepalive: None,
             dns_ttl: None,
             compress_requests_over: None,
-            ca_pem: None,
+            ca_pem,
             server_name: None,
         };
         let provider = Provider {

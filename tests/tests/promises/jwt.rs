@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Upstream, answer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::resources::{CHAT, MESSAGES, chat, message, plain_upstream, pool, provider};
 
@@ -276,4 +277,56 @@ async fn without_an_issuers_keys_a_caller_is_told_to_come_again() {
     issuer.is_away.store(false, Ordering::Relaxed);
     proxy.until("the keys are here", |proxy| metric(proxy, "sluicegate_jwks_usable ") == 1).await.unwrap();
     assert_eq!(status(&proxy, &token).await, 200);
+}
+
+/// Serves an issuer's description and keys over TLS under a certificate of its own making: where it is, and the certificate.
+async fn issuer_of_its_own_authority(keys: Value) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let name = format!("https://{}", listener.local_addr().unwrap());
+    let description = json!({"issuer": name, "jwks_uri": format!("{name}/keys")});
+    tokio::task::spawn_local(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            // Who trusts nobody but the system's authorities goes away here.
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let Ok(byte) = stream.read_u8().await else { break };
+                head.push(byte);
+            }
+            let body = if head.starts_with(KEYS.as_bytes()) { &keys } else { &description }.to_string();
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+            let _gone = stream.write_all(answer.as_bytes()).await;
+            let _gone = stream.shutdown().await;
+        }
+    });
+    (name, made.cert.pem())
+}
+
+#[tokio::test(flavor = "local")]
+async fn an_issuer_with_an_authority_of_its_own_is_believed_where_the_consumer_says_so() {
+    let signer = Signer::new("a");
+    let (issuer, certificate) = issuer_of_its_own_authority(json!({"keys": [signer.published()]})).await;
+    let upstream = plain_upstream();
+    let route = "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: r}\nspec:\n  access: {from: Known}\n  rules:\n  - {name: only, targets: [{poolRef: {name: p}}]}\n---\n";
+    let token = signer.sign(&json!({"iss": issuer, "aud": "gateway", "sub": "bob", "exp": now() + 600}));
+    for (trusts, wanted) in [(true, 200), (false, 503)] {
+        let mut jwt = json!({"issuer": issuer, "audiences": ["gateway"]});
+        if trusts {
+            jwt["caCertificate"] = json!(certificate);
+        }
+        let consumer = json!({"apiVersion": "sluicegate.dev/v1alpha1", "kind": "LLMConsumer", "metadata": {"name": "all"}, "spec": {"jwt": jwt}});
+        let pool = pool("p", &[provider("one", "OpenAI", upstream.address, "")], "");
+        let proxy = Proxy::start(&[("all.yaml", &[&pool, route, &consumer.to_string()].concat())], &[]).unwrap();
+        let fetched = |outcome| format!("sluicegate_jwks_fetches_total{{outcome=\"{outcome}\"}} ");
+        let wait_for = fetched(if trusts { "ok" } else { "failed" });
+        proxy.until("the issuer is asked", |proxy| metric(proxy, &wait_for) > 0).await.unwrap();
+        assert_eq!(status(&proxy, &token).await, wanted, "{:?}", proxy.log());
+    }
 }
