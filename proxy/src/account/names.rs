@@ -108,7 +108,7 @@ metrics! {
     FLIGHT_OPERATIONS = Counter "sluicegate_flight_redis_operations" ["operation"] "Questions to Redis for flights that proxies share: for a lease (`claim`), to renew it and tell what has come (`publish`), for what has come (`poll`).";
     KEPT_RESPONSES = Counter "sluicegate_kept_responses" ["outcome"] "Conversations of the Responses API that the gateway keeps (`--keep-responses`): `kept`; too large, or not taken by Redis (`not_kept`); put in front of a call that goes on from one (`expanded`); asked for and not there, or no longer (`missed`); deleted by their owners (`forgotten`).";
     FLIGHTS = Gauge "sluicegate_flights" [] "Answers under way that identical calls may share.";
-    LEARNT_NEWS = Counter "sluicegate_endpoint_news" ["outcome"] "News of endpoints, such as a cooldown: told to other proxies (`told`), heard from them and of use here (`heard`), not told for want of Redis or room (`untold`).";
+    LEARNT_NEWS = Counter "sluicegate_endpoint_news" ["outcome"] "News of endpoints and of keys, such as a cooldown: told to other proxies (`told`), heard from them and of use here (`heard`), not told for want of Redis or room (`untold`).";
     LEARNT_UNREADABLE = Counter "sluicegate_endpoint_news_unreadable" [] "Messages in the log by which proxies tell one another that no proxy of this version wrote.";
     MEMORY_BUDGET = Gauge "sluicegate_memory_budget_bytes" [] "Bytes that calls may hold in sum: bodies, answers, streams held back.";
     MEMORY_USED = Gauge "sluicegate_memory_budget_used_bytes" [] "Bytes of the memory budget that calls hold.";

@@ -35,7 +35,7 @@ pub use compressed::TakesCompressed;
 pub use latency::{Latency, TimedAnswer};
 pub use live::{Admission, CountedFailure, Endpoint, Health, Permit};
 pub use mirrors::{MirrorPlace, Mirrors};
-pub use news::{EndpointName, News, NewsQueue, Subject};
+pub use news::{EndpointName, KeyValue, News, NewsQueue, Subject};
 pub use provider_key::{KeyInUse, KeyStanding, LiveKey};
 pub use registry::{EndpointKey, LiveKeyId, LivePool, Registry};
 pub use scarce::model_number;

@@ -1,4 +1,4 @@
-//! News of endpoints: what this process has found out of one and others ought to know, until it is told to them. A map by what
+//! News of endpoints and of providers' keys: what this process has found out of one and others ought to know, until it is told to them. A map by what
 //! it is about, so that whatever happens meanwhile is one piece of news.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use crate::count::Count;
 /// The most news that waits to be told; further news is not.
 const MOST_WAITING: usize = 1_024;
 
-/// The name of an endpoint among proxies: a digest, the same on each of them.
+/// The name of an endpoint, or of one of several keys of a provider, among proxies: a digest, the same on each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointName(pub [u8; 16]);
 
@@ -20,15 +20,36 @@ impl EndpointName {
     /// Of an endpoint's pool, provider and address.
     #[must_use]
     pub fn of(parts: [&str; 3]) -> Self {
-        let mut digest = blake3::Hasher::new_derive_key("sluicegate name of an endpoint among proxies v1");
+        Self::digest("sluicegate name of an endpoint among proxies v1", parts.map(str::as_bytes))
+    }
+
+    /// Of a key's pool, provider and name, and of what tells its value from another one.
+    #[must_use]
+    pub fn of_key([pool, provider, key]: [&str; 3], value: KeyValue) -> Self {
+        let parts = [pool.as_bytes(), provider.as_bytes(), key.as_bytes(), &value.tag];
+        Self::digest("sluicegate name of a key among proxies v1", parts)
+    }
+
+    fn digest<const PARTS: usize>(context: &'static str, parts: [&[u8]; PARTS]) -> Self {
+        let mut digest = blake3::Hasher::new_derive_key(context);
         for part in parts {
             digest.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            digest.update(part.as_bytes());
+            digest.update(part);
         }
         let mut name = [0; 16];
         digest.finalize_xof().fill(&mut name);
         Self(name)
     }
+}
+
+/// The value of a key, as far as it has to be told from another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyValue {
+    /// Stands for it in this process.
+    pub number: u64,
+    /// Stands for it among proxies: the beginning of a digest, too short to say what it is, and long enough that a new value is hardly
+    /// ever taken for the old one.
+    pub tag: [u8; 2],
 }
 
 /// The subject of a piece of news.
@@ -49,7 +70,7 @@ pub enum Subject {
 /// A piece of news: what holds of an endpoint until then. An end that has passed takes back what was said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct News {
-    /// The endpoint.
+    /// The endpoint, or the key.
     pub name: EndpointName,
     /// Whereof it is.
     pub subject: Subject,
@@ -111,6 +132,9 @@ mod tests {
         let name = |pool: &str, provider: &str| EndpointName::of([pool, provider, "a:1"]);
         assert_eq!(name("a/p", "o"), name("a/p", "o"));
         assert_ne!(name("a/p", "o"), name("a/", "po"));
+        let key = |name: &str, tag| EndpointName::of_key(["a/p", "o", name], KeyValue { number: 7, tag });
+        assert_eq!(key("k", [1, 2]), EndpointName::of_key(["a/p", "o", "k"], KeyValue { number: 9, tag: [1, 2] }));
+        assert!(key("k", [1, 2]) != key("k", [1, 3]) && key("k", [1, 2]) != key("l", [1, 2]));
     }
 
     #[test]

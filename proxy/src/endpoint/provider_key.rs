@@ -1,15 +1,19 @@
 //! Live state of one of several keys of a provider: its cooldowns, the refusals of it, the calls that it is used for. It is the
-//! same at all of the provider's endpoints: a limit is an account's, wherever its calls go.
+//! same at all of the provider's endpoints: a limit is an account's, wherever its calls go. Other proxies hear of its rests.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::news::{EndpointName, News, NewsQueue, Subject};
 
 /// So many refusals in a row, and no answer between them, are the key's fault, even if no other key gave the call an answer.
 const REFUSALS: u32 = 3;
 /// The first and the longest time that a refused key rests.
 const FIRST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(600);
+/// A later end of a rest is news to others if it is so many milliseconds later.
+const NEWS: u64 = 250;
 
 /// The standing of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,10 @@ pub enum KeyStanding {
 #[derive(Debug)]
 pub struct LiveKey {
     epoch: Instant,
+    /// The place where news of it goes, if others want to know.
+    outbox: Option<Arc<NewsQueue>>,
+    /// Its name there, with the value that it has now.
+    name: Mutex<Option<EndpointName>>,
     /// The end of the rest that its provider asked for, in milliseconds after `epoch`; 0: none.
     cooldown: AtomicU64,
     /// The end of one that nobody asked for.
@@ -48,6 +56,8 @@ impl LiveKey {
     pub const fn new(now: Instant) -> Self {
         Self {
             epoch: now,
+            outbox: None,
+            name: Mutex::new(None),
             cooldown: AtomicU64::new(0),
             guessed: AtomicU64::new(0),
             refusals: AtomicU32::new(0),
@@ -58,6 +68,11 @@ impl LiveKey {
             limited: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
+    }
+
+    /// A key of which others hear.
+    pub(super) fn heard_of(now: Instant, outbox: Arc<NewsQueue>) -> Self {
+        Self { outbox: Some(outbox), ..Self::new(now) }
     }
 
     /// A call uses it, until what this gives is dropped.
@@ -71,13 +86,17 @@ impl LiveKey {
     /// Its provider limits it, and wants it to rest until then.
     pub fn cool_down(&self, until: Instant) {
         self.limited.fetch_add(1, Relaxed);
-        self.cooldown.fetch_max(self.since_epoch(until), Relaxed);
+        if self.extend(&self.cooldown, until) {
+            self.tell(Subject::Cooldown, until);
+        }
     }
 
     /// Its provider limits it, and does not say for how long.
     pub fn guess_cooldown(&self, until: Instant) {
         self.limited.fetch_add(1, Relaxed);
-        self.guessed.fetch_max(self.since_epoch(until), Relaxed);
+        if self.extend(&self.guessed, until) {
+            self.tell(Subject::Limited, until);
+        }
     }
 
     /// It was refused. After some in a row it rests.
@@ -96,7 +115,8 @@ impl LiveKey {
         }
         let rests = self.rests.fetch_add(1, Relaxed);
         let pause = FIRST_REST.saturating_mul(1 << rests.min(8)).min(LONGEST_REST);
-        self.guessed.fetch_max(self.since_epoch(now + pause), Relaxed);
+        self.extend(&self.guessed, now + pause);
+        self.tell(Subject::Credential, now + pause);
         true
     }
 
@@ -104,17 +124,60 @@ impl LiveKey {
     pub fn answers(&self) {
         if self.refusals.load(Relaxed) != 0 || self.rests.load(Relaxed) != 0 {
             self.refusals.store(0, Relaxed);
-            if self.rests.swap(0, Relaxed) != 0 {
-                self.guessed.store(0, Relaxed);
+            if self.is_refused_no_longer() {
+                self.tell(Subject::Credential, self.epoch);
             }
         }
+    }
+
+    fn is_refused_no_longer(&self) -> bool {
+        let was_refused = self.rests.swap(0, Relaxed) != 0;
+        if was_refused {
+            self.guessed.store(0, Relaxed);
+        }
+        was_refused
+    }
+
+    /// Hears what another proxy has found out: what holds until then; `None`: it holds no longer.
+    pub(super) fn hear(&self, subject: Subject, until: Option<Instant>) {
+        match (subject, until) {
+            (Subject::Cooldown, Some(until)) => _ = self.extend(&self.cooldown, until),
+            (Subject::Limited, Some(until)) => _ = self.extend(&self.guessed, until),
+            (Subject::Credential, Some(until)) => {
+                self.rests.fetch_max(1, Relaxed);
+                self.extend(&self.guessed, until);
+            }
+            (Subject::Credential, None) => _ = self.is_refused_no_longer(),
+            (Subject::Cooldown | Subject::Limited, None) | (Subject::Circuit | Subject::Scarce(_), _) => {}
+        }
+    }
+
+    /// Others know it by this name from now on; the one before, where it was another.
+    pub(super) fn is_called(&self, name: EndpointName) -> Option<EndpointName> {
+        let mut known = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        known.replace(name).filter(|before| *before != name)
+    }
+
+    fn tell(&self, subject: Subject, until: Instant) {
+        let name = *self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((name, outbox)) = name.zip(self.outbox.as_ref()) {
+            outbox.put(News { name, subject, until });
+        }
+    }
+
+    /// A rest lasts until then at least. True if that is news.
+    fn extend(&self, end: &AtomicU64, until: Instant) -> bool {
+        let until = self.since_epoch(until);
+        until >= end.fetch_max(until, Relaxed).saturating_add(NEWS)
     }
 
     /// This number stands for its value: with another one than before it is another key.
     pub fn has_value(&self, value: u64) {
         let before = self.value.swap(value, Relaxed);
         if before != 0 && before != value {
-            self.answers();
+            // Others know that one by another name, and hear nothing of it.
+            self.refusals.store(0, Relaxed);
+            self.rests.store(0, Relaxed);
             self.guessed.store(0, Relaxed);
             self.cooldown.store(0, Relaxed);
         }
@@ -229,6 +292,34 @@ mod tests {
         key.has_value(8);
         assert_eq!(key.standing(later), KeyStanding::Usable);
         assert_eq!(key.counts(), [("used", 0), ("limited", 1), ("refused", 3)]);
+    }
+
+    #[test]
+    fn others_hear_of_its_rests_and_what_they_say_makes_it_rest() {
+        let (now, outbox) = (Instant::now(), Arc::new(NewsQueue::default()));
+        let (name, soon) = (EndpointName([7; 16]), now + Duration::from_secs(20));
+        let key = LiveKey::heard_of(now, Arc::clone(&outbox));
+        assert_eq!((key.is_called(name), key.is_called(name)), (None, None));
+        let news = || outbox.take(9).into_iter().map(|one| (one.subject, one.until)).collect::<Vec<_>>();
+        key.cool_down(soon);
+        key.cool_down(soon);
+        assert_eq!(news(), [(Subject::Cooldown, soon)]);
+        key.rest(now);
+        assert_eq!(news(), [(Subject::Credential, now + FIRST_REST)]);
+        key.answers();
+        key.answers();
+        assert_eq!(news(), [(Subject::Credential, now)]);
+        let other = LiveKey::heard_of(now, Arc::clone(&outbox));
+        other.hear(Subject::Credential, Some(soon));
+        assert_eq!(other.standing(now), KeyStanding::Refused(soon));
+        other.hear(Subject::Credential, None);
+        assert_eq!(other.standing(now), KeyStanding::Usable);
+        other.hear(Subject::Limited, Some(soon));
+        assert_eq!((other.rests_until(now), other.cooldown_until(now)), (Some(soon), None));
+        other.hear(Subject::Cooldown, Some(soon));
+        assert_eq!(other.cooldown_until(now), Some(soon));
+        assert_eq!((news(), other.counts()[1]), (vec![], ("limited", 0)), "what was heard is not told again");
+        assert_eq!(key.is_called(EndpointName([8; 16])), Some(name));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::budget::{HedgeBudget, RetryBudget};
 use super::heard::NewsMemory;
 use super::live::Endpoint;
 use super::mirrors::Mirrors;
-use super::news::{EndpointName, News, NewsQueue};
+use super::news::{EndpointName, KeyValue, News, NewsQueue};
 use super::provider_key::LiveKey;
 use super::seats::Seats;
 
@@ -116,6 +116,8 @@ struct LiveStates {
     /// The news of other proxies, for endpoints that come later, too.
     heard: NewsMemory,
     keys: HashMap<LiveKeyId, Registered<LiveKey>>,
+    /// The same keys by their names among proxies.
+    key_names: HashMap<EndpointName, LiveKeyId>,
     /// The time of the last look for what to forget.
     swept: Option<Instant>,
 }
@@ -144,15 +146,19 @@ impl Registry {
         state
     }
 
-    /// Hears another proxy's news. True if the endpoint is known here; news of others is kept for when they come, within a bound.
+    /// Hears another proxy's news. True if the endpoint or the key is known here; news of others is kept for when they come, within a bound.
     pub fn hear(&self, news: News, now: Instant) -> bool {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let until = Some(news.until).filter(|until| *until > now);
         kept.heard.note(news, now);
         let endpoint = kept.names.get(&news.name).and_then(|key| kept.endpoints.get(key));
-        let state = endpoint.map(|entry| Arc::clone(&entry.state));
+        let endpoint = endpoint.map(|entry| Arc::clone(&entry.state));
+        let key = kept.key_names.get(&news.name).and_then(|id| kept.keys.get(id));
+        let key = key.map(|entry| Arc::clone(&entry.state));
         drop(kept);
-        state.map(|state| state.hear(news.subject, until, now)).is_some()
+        endpoint.iter().for_each(|endpoint| endpoint.hear(news.subject, until, now));
+        key.iter().for_each(|key| key.hear(news.subject, until));
+        endpoint.is_some() || key.is_some()
     }
 
     /// The pool of that id; new when it was not known.
@@ -168,14 +174,20 @@ impl Registry {
         state
     }
 
-    /// The key of that id, with the value that this number stands for; new when it was not known.
-    pub fn key(&self, id: &LiveKeyId, value: u64, now: Instant) -> Arc<LiveKey> {
+    /// The key of that id, with this value; new when it was not known.
+    pub fn key(&self, id: &LiveKeyId, value: KeyValue, now: Instant) -> Arc<LiveKey> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.sweep(now);
-        let new = || Registered { state: Arc::new(LiveKey::new(now)), used: now };
-        let entry = kept.keys.entry(id.clone()).or_insert_with(new);
+        let LiveStates { keys, key_names, heard, .. } = &mut *kept;
+        let new = || Registered { state: Arc::new(LiveKey::heard_of(now, Arc::clone(&self.outbox))), used: now };
+        let entry = keys.entry(id.clone()).or_insert_with(new);
         entry.used = now;
-        entry.state.has_value(value);
+        entry.state.has_value(value.number);
+        let name = EndpointName::of_key([&id.pool.0, &id.provider, &id.key], value);
+        entry.state.is_called(name).iter().for_each(|before| _ = key_names.remove(before));
+        if key_names.insert(name, id.clone()).is_none() {
+            heard.of(name, now).for_each(|(subject, until)| entry.state.hear(subject, Some(until)));
+        }
         Arc::clone(&entry.state)
     }
 
@@ -219,6 +231,8 @@ impl LiveStates {
         let Self { endpoints, names, .. } = self;
         names.retain(|_, key| endpoints.contains_key(key));
         forget(&mut self.keys, now);
+        let Self { keys, key_names, .. } = self;
+        key_names.retain(|_, id| keys.contains_key(id));
     }
 }
 

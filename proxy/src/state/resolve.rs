@@ -21,7 +21,7 @@ use crate::cache;
 use crate::concurrency::{GateScope, PreparedGate};
 use crate::consumer::RouteAccess;
 use crate::discovery::{DiscoveredModels, DiscoveryKeeper, DiscoveryQuestion};
-use crate::endpoint::{Endpoint, EndpointKey, LiveKeyId, Registry};
+use crate::endpoint::{Endpoint, EndpointKey, KeyValue, LiveKeyId, Registry};
 use crate::identity::aws::AwsSigner;
 use crate::identity::keeper::Tokens;
 use crate::jwt::JwksKeeper;
@@ -394,7 +394,7 @@ impl Resolving<'_> {
             keys.extend(prepared.map(|prepared| PreparedKey {
                 name: name.as_str().into(),
                 credential: prepared,
-                live: self.lasting.registry.key(&id, self.stands_for_credential(Some(credential)), self.now),
+                live: self.lasting.registry.key(&id, self.key_value(credential), self.now),
                 limits: self.rate(limited, rate),
                 gate: concurrency.as_ref().map(|limit| Arc::new(self.lasting.limits.gate(scope, limit))),
                 identity: identity(&from.name, name),
@@ -411,6 +411,15 @@ impl Resolving<'_> {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let value = id.and_then(|id| self.credentials.get(id));
         KEY.hash_one(value.map(|value| value.expose().trim_ascii())).max(1)
+    }
+
+    /// The value of a key, as far as it has to be told from another one. Two bytes of a digest say nothing of it.
+    fn key_value(&self, id: &CredentialId) -> KeyValue {
+        let mut digest = blake3::Hasher::new_derive_key("sluicegate value of a key among proxies v1");
+        self.credentials.get(id).iter().for_each(|value| _ = digest.update(value.expose().trim_ascii()));
+        let mut tag = [0; 2];
+        digest.finalize_xof().fill(&mut tag);
+        KeyValue { number: self.stands_for_credential(Some(id)), tag }
     }
 
     /// The thing that a provider is called with, by the credential of this id.

@@ -28,31 +28,45 @@ struct House {
     first: Upstream,
     other: Upstream,
     proxies: Vec<Proxy>,
+    /// Further fields of the provider that a test is about.
+    more: &'static str,
 }
 
 impl House {
     fn start(count: usize, first: impl Fn(&Received) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::with("", count, first)
+    }
+
+    fn with(more: &'static str, count: usize, first: impl Fn(&Received) -> Vec<Act> + Send + Sync + 'static) -> Self {
         let cluster = RedisCluster::start().unwrap();
         let (first, other) = (Upstream::start(first).unwrap(), Upstream::always(good()).unwrap());
-        let mut house = Self { cluster, first, other, proxies: Vec::new() };
+        let mut house = Self { cluster, first, other, proxies: Vec::new(), more };
         (0..count).for_each(|_| house.add());
         house
     }
 
     /// One more proxy.
     fn add(&mut self) {
-        let text = format!(
-            "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  \
-             retry: {{attempts: 2, budgetPercent: 100}}\n  circuitBreaker: {{consecutiveFailures: 4, openFor: 300s}}\n  providers:\n  \
-             - {{name: first, type: OpenAICompatible, url: \"http://{}\"}}\n  \
-             - {{name: other, type: OpenAICompatible, url: \"http://{}\", priority: 1}}\n---\n\
-             apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n  \
-             rules:\n  - {{name: all, targets: [{{poolRef: {{name: p}}}}]}}\n",
-            self.first.address, self.other.address
-        );
+        let text = self.text("planted-one");
         let urls = self.cluster.urls().join(",");
         let flags = ["--workers", "2", "--redis", &urls];
         self.proxies.push(Proxy::start(&[("all.yaml", &text)], &flags).unwrap());
+    }
+
+    /// The manifests, with this first key.
+    fn text(&self, key: &str) -> String {
+        // The last attempt is kept for another provider.
+        let attempts = if self.more.is_empty() { 2 } else { 3 };
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: keys}}\nstringData: {{one: {key}, two: planted-two}}\n---\n\
+             apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  \
+             retry: {{attempts: {attempts}, budgetPercent: 100}}\n  circuitBreaker: {{consecutiveFailures: 4, openFor: 300s}}\n  providers:\n  \
+             - {{name: first, type: OpenAICompatible, url: \"http://{}\", {}}}\n  \
+             - {{name: other, type: OpenAICompatible, url: \"http://{}\", priority: 1}}\n---\n\
+             apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n  \
+             rules:\n  - {{name: all, targets: [{{poolRef: {{name: p}}}}]}}\n",
+            self.first.address, self.more, self.other.address
+        )
     }
 
     async fn call(&self, proxy: usize) -> Answer {
@@ -283,4 +297,63 @@ async fn what_is_nearly_used_up_of_a_model_is_asked_last_by_all_and_only_of_that
     let client = house.proxies[1].client();
     assert!(client.send(post("/v1/chat/completions", &[], body).unwrap()).await.unwrap().is_good());
     assert_eq!(house.first.calls(), 2);
+}
+
+const TWO_KEYS: &str = "credentials: {keys: [{name: one, secretRef: {name: keys, key: one}}, {name: two, secretRef: {name: keys, key: two}}]}";
+
+/// The calls with this key.
+fn used(house: &House, key: &str) -> usize {
+    let received = house.first.received();
+    received.iter().filter(|received| received.header("authorization") == format!("Bearer planted-{key}")).count()
+}
+
+/// Calls a proxy until it has taken this key.
+async fn until_used(house: &House, proxy: usize, key: &str) {
+    for _ in 0..200 {
+        if used(house, key) > 0 {
+            return;
+        }
+        house.calls(proxy, 1).await;
+    }
+    panic!("the key {key} is not taken");
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_key_that_one_proxy_finds_limited_or_refused_rests_on_all_and_a_new_value_does_not() {
+    for (status, headers) in [(429, &[("retry-after", "3000")][..]), (401, &[])] {
+        let mut house = House::with(TWO_KEYS, 3, move |received| {
+            if received.header("authorization") == "Bearer planted-one" { bad(status, headers) } else { good() }
+        });
+        // Whichever key is taken first.
+        until_used(&house, 0, "one").await;
+        house.until_heard(1..3, 1).await;
+        for proxy in 0..3 {
+            house.calls(proxy, 20).await;
+        }
+        house.add();
+        house.until_heard(3..4, 1).await;
+        house.calls(3, 20).await;
+        assert_eq!((used(&house, "one"), house.other.calls()), (1, 0), "{status}");
+        let state = |proxy: usize| {
+            let labels = [("key", "one")];
+            house.proxies[proxy].metrics().unwrap().sum("sluicegate_provider_key_state", &labels)
+        };
+        assert!((0..4).all(|proxy| state(proxy) >= 1.0), "{status}");
+        // The log names nobody and no key.
+        let log = house.log();
+        let text: Vec<u8> = house.ask::<Vec<(String, Vec<Vec<u8>>)>>(&["XRANGE", &log, "-", "+"])[0].1[1].clone();
+        let text = String::from_utf8(text).unwrap();
+        assert!(!text.contains("planted") && !text.contains("one") && !text.contains("first"), "{text}");
+        // Another value is another key, wherever it has come.
+        house.proxies[2].write("all.yaml", &house.text("planted-new")).unwrap();
+        house
+            .until(|house| {
+                let labels = [("key", "one")];
+                house.proxies[2].metrics().unwrap().sum("sluicegate_provider_key_state", &labels) < 0.5
+            })
+            .await;
+        until_used(&house, 2, "new").await;
+        house.calls(0, 20).await;
+        assert_eq!(used(&house, "one"), 1, "{status}: who has the old one still knows");
+    }
 }
