@@ -159,11 +159,12 @@ impl Drop for Post {
     }
 }
 
-/// Waits for the first signal, or until a part of the process is `lost` and says its name; then sees the process out.
+/// Waits for the first signal, or until a part of the process is `lost` and says its name; then sees the process out. The log says how
+/// many calls are left, and how many of them are `queued` for their turn.
 /// Gives back `true` when it was told to end, and every call ended in time.
 pub async fn until_drained(
     lifecycle: &Lifecycle,
-    settings: &Stopping,
+    (settings, queued): (&Stopping, impl Fn() -> u64),
     mut signals: Signals,
     lost: impl Future<Output = &'static str>,
     unready: impl FnOnce(),
@@ -172,42 +173,54 @@ pub async fn until_drained(
     unready();
     lifecycle.enter(Phase::Leaving);
     match first {
-        Ok(signal) => tracing::info!(signal, calls = lifecycle.calls(), "stopping"),
-        Err(lost) => tracing::error!(lost, calls = lifecycle.calls(), "stopping: a part of the process has ended"),
+        Ok(signal) => tracing::info!(signal, calls = lifecycle.calls(), queued = queued(), "stopping"),
+        Err(lost) => {
+            let (calls, queued) = (lifecycle.calls(), queued());
+            tracing::error!(lost, calls, queued, "stopping: a part of the process has ended");
+        }
     }
     if first != Ok(Signals::INTERRUPT) && !settings.drain_delay.is_zero() {
         let waited = either(tokio::time::sleep(settings.drain_delay), signals.next()).await;
         if let Err(second) = waited {
-            return at_once(lifecycle, signals, second).await;
+            return at_once((lifecycle, &queued), signals, second).await;
         }
     }
     lifecycle.enter(Phase::Closing);
     let timeout = settings.drain_timeout.min(if first.is_ok() { Duration::MAX } else { MOST_AFTER_LOSS });
     let ending = async {
-        let all = workers_gone(lifecycle, timeout).await;
+        let all = workers_gone(lifecycle, &queued, timeout).await;
         if !all {
-            tracing::warn!(left = lifecycle.calls(), "drain timeout: the calls left are cut");
+            tracing::warn!(left = lifecycle.calls(), queued = queued(), "drain timeout: the calls left are cut");
             lifecycle.enter(Phase::Cutting);
-            workers_gone(lifecycle, CUTTING).await;
+            workers_gone(lifecycle, &queued, CUTTING).await;
         }
         all
     };
     match either(ending, signals.next()).await {
         Ok(all) => all && first.is_ok(),
-        Err(second) => at_once(lifecycle, signals, second).await,
+        Err(second) => at_once((lifecycle, &queued), signals, second).await,
     }
 }
 
 /// A second signal has come: the calls that are left are cut and told of, which takes a moment. A third one ends that, too.
-async fn at_once(lifecycle: &Lifecycle, mut signals: Signals, second: &'static str) -> bool {
-    tracing::warn!(signal = second, left = lifecycle.calls(), "stopping at once: the calls left are cut");
+async fn at_once(
+    (lifecycle, queued): (&Lifecycle, &impl Fn() -> u64),
+    mut signals: Signals,
+    second: &'static str,
+) -> bool {
+    tracing::warn!(
+        signal = second,
+        left = lifecycle.calls(),
+        queued = queued(),
+        "stopping at once: the calls left are cut"
+    );
     lifecycle.enter(Phase::Closing);
     lifecycle.enter(Phase::Cutting);
-    let _ = either(workers_gone(lifecycle, CUTTING), signals.next()).await;
+    let _ = either(workers_gone(lifecycle, queued, CUTTING), signals.next()).await;
     false
 }
 
-async fn workers_gone(lifecycle: &Lifecycle, timeout: Duration) -> bool {
+async fn workers_gone(lifecycle: &Lifecycle, queued: &impl Fn() -> u64, timeout: Duration) -> bool {
     let (began, mut reported) = (Instant::now(), Instant::now());
     while lifecycle.workers_left() > 0 {
         let now = Instant::now();
@@ -216,7 +229,7 @@ async fn workers_gone(lifecycle: &Lifecycle, timeout: Duration) -> bool {
         }
         if now.duration_since(reported) >= REPORT {
             reported = now;
-            tracing::info!(left = lifecycle.calls(), "waiting for calls to end");
+            tracing::info!(left = lifecycle.calls(), queued = queued(), "waiting for calls to end");
         }
         tokio::time::sleep(LOOK).await;
     }

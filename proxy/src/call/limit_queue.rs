@@ -22,6 +22,10 @@ const LOOK_AT_CALLS: Duration = Duration::from_secs(5);
 /// The first of other proxies' queues wait for the same room: they come by up to this much later, at random.
 const SPREAD: Duration = Duration::from_millis(20);
 
+/// The most calls that wait for room in one process, over all limits and all that each counts together. A limit has bounds of its own
+/// for those that it counts together, and may count a great many apart.
+const MOST_WAITING: u64 = 10_000;
+
 /// The end of a wait.
 pub(super) type Waited = (Vec<Told>, Result<Holds, Problem>);
 
@@ -109,6 +113,9 @@ async fn stand<'a>(
     let key = demand.key.slot_name();
     let Some(queue) = &demand.limit.queue else { return Err(unavailable()) };
     let left = until.saturating_duration_since(Instant::now());
+    if gates.refuses_windows(MOST_WAITING) {
+        return Err(refusal(call, demand, None));
+    }
     let before = gates.window(&key).unwrap_or_default();
     let gate = PreparedGate::of(gates, GateScope::Window(&key), queue);
     if demand.limit.is_hopeless(before, left) {

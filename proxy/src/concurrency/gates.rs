@@ -143,6 +143,21 @@ impl Gates {
         })
     }
 
+    /// All calls that wait: for a place, or for room in a window.
+    pub fn waiting(&self) -> u64 {
+        self.stats().map(|stat| stat.waiting.0).sum()
+    }
+
+    /// True if no more calls may wait for room in windows, whatever these count together. Then the refusal is counted.
+    pub(crate) fn refuses_windows(&self, most: u64) -> bool {
+        let Some(totals) = self.totals.get(GateScope::Window("").place()) else { return false };
+        let is_full = totals.stat(WINDOW).all_wait().waiting.0 >= most;
+        if is_full {
+            totals.refused_full.add();
+        }
+        is_full
+    }
+
     /// The calls that have places here, by the identities of the limits that statuses tell of: those of objects, rules and providers.
     pub(crate) fn uses(&self) -> Vec<(Arc<str>, BudgetUse)> {
         let known = self.lock();
@@ -250,6 +265,21 @@ mod tests {
         drop(place);
         assert!(second.gate.try_take(0).is_some());
         assert_eq!(gates.stats().nth(1).map(|stat| stat.at_work.0), Some(1));
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_for_room_are_bounded_over_all_that_is_counted() {
+        let gates = Gates::default();
+        let wait = |key: &'static str| PreparedGate::of(&gates, GateScope::Window(key), &concurrency(1));
+        let (one, two) = (wait("sluicegate:{one}"), wait("sluicegate:{two}"));
+        assert!(!gates.refuses_windows(1));
+        let places = [&one, &two].map(|gate| gate.gate.try_take(0).unwrap());
+        assert!(gates.refuses_windows(2) && !gates.refuses_windows(3));
+        let route = PreparedGate::of(&gates, GateScope::Route("a/r", None), &concurrency(1));
+        let _at_work = route.gate.try_take(0).unwrap();
+        assert_eq!((gates.waiting(), gates.stats().nth(5).map(|stat| stat.refused[0])), (2, Some(("full", 1))));
+        drop(places);
+        assert!(!gates.refuses_windows(1));
     }
 
     #[test]

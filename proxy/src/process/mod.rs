@@ -202,7 +202,8 @@ impl Control {
         let unready = || {
             draining.send_replace(true);
         };
-        Ok(drain::until_drained(&shared.lifecycle, &shared.settings.stopping, signals, lost, unready).await)
+        let stopping = (&shared.settings.stopping, || shared.limits.gates.waiting());
+        Ok(drain::until_drained(&shared.lifecycle, stopping, signals, lost, unready).await)
     }
 }
 

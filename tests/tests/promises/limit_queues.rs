@@ -136,3 +136,25 @@ async fn what_a_call_has_not_used_lets_the_next_one_go_long_before_the_window_is
     let answers = [first.await.unwrap(), second.await.unwrap()];
     assert!(answers.iter().all(Answer::is_good), "{:?}", answers.map(|answer| answer.text()));
 }
+
+#[tokio::test(flavor = "local")]
+async fn a_proxy_that_stops_says_how_many_wait_and_lets_them_have_their_turn() {
+    let upstream = plain_upstream();
+    let limit = "{per: Route, unit: Requests, amount: 1, window: 1s, onExceeded: Queue, queue: {timeout: 60s}}";
+    let mut proxy = start(&upstream, &limited("m", limit));
+    let first = call(&proxy, "", None, chat("m", false));
+    assert!(first.await.unwrap().is_good());
+    let calls: Vec<_> = (0..4).map(|_| call(&proxy, "", None, chat("m", false))).collect();
+    proxy.until("most wait", |proxy| waiting(proxy) >= 3).await.unwrap();
+    proxy.terminate().unwrap();
+    for call in calls {
+        let answer = call.await.unwrap();
+        assert!(answer.is_good(), "{}", answer.text());
+    }
+    assert!(proxy.ended().await.unwrap().success());
+    let log = proxy.log();
+    let told = log.iter().find(|line| line.contains("\"stopping\"")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(told).unwrap();
+    let queued = told.pointer("/queued").or_else(|| told.pointer("/fields/queued")).and_then(serde_json::Value::as_u64);
+    assert!(queued.is_some_and(|queued| queued > 0), "{told}");
+}
