@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 52] = [
+pub const FEATURES: [&str; 53] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -33,6 +33,7 @@ pub const FEATURES: [&str; 52] = [
     "gemini",
     "healthCheck",
     "hedge",
+    "hedgeCost",
     "jwt",
     "jwtCertificates",
     "jwtKeys",

@@ -13,4 +13,7 @@ pub struct Hedge {
     pub after: Option<Millis>,
     /// The most of a pool's calls that have one, in percent.
     pub max_percent: u32,
+    /// The most that second attempts cost, in percent of what those calls cost; `None`: whatever they cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_percent: Option<u32>,
 }

@@ -20,6 +20,11 @@ pub struct Hedge {
     #[serde(default = "five")]
     #[schemars(range(min = 1, max = 100))]
     pub max_percent: u32,
+    /// Second attempts may cost at most this share of what the calls that might have one cost in the last minute, in percent, by the prices
+    /// of the pool's models; to a model without a price none is made. Left out: whatever they cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_cost_percent: Option<u32>,
 }
 
 const fn five() -> u32 {

@@ -74,7 +74,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 17] = [
+const OF_ROUTES: [RouteFeature; 18] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -93,6 +93,9 @@ const OF_ROUTES: [RouteFeature; 17] = [
         route.rules.iter().flat_map(|rule| &rule.fallbacks).any(|fallback| !fallback.reasons.is_empty())
     }),
     ("hedge", |route| route.rules.iter().any(|rule| rule.hedge.is_some())),
+    ("hedgeCost", |route| {
+        route.rules.iter().filter_map(|rule| rule.hedge).any(|hedge| hedge.max_cost_percent.is_some())
+    }),
     ("limitQueues", |route| route.rules.iter().any(|rule| rule.limits.iter().any(|limit| limit.queue.is_some()))),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
@@ -273,6 +276,14 @@ mod tests {
         }
     }
 
+    fn required_of_route(spec: &str) -> Vec<String> {
+        let manifest =
+            format!("apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec: {{{spec}}}");
+        let (inputs, findings) = manifests::read(&[("r.yaml".to_owned(), manifest)]);
+        assert!(findings.is_empty());
+        compile(&inputs).snapshot.routes.into_values().next().unwrap().requires
+    }
+
     #[test]
     fn a_route_requires_of_proxies_what_it_makes_use_of() {
         for (spec, expected) in [
@@ -294,6 +305,10 @@ mod tests {
                 &["complexity"],
             ),
             ("rules: [{name: a, hedge: {after: 1s}, targets: [{poolRef: {name: p}}]}]", &["hedge"]),
+            (
+                "rules: [{name: a, hedge: {maxCostPercent: 3}, targets: [{poolRef: {name: p}}]}]",
+                &["hedge", "hedgeCost"],
+            ),
             ("streamFailover: {}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["streamFailover"]),
             (
                 "streamFailover: {}, rules: [{name: a, streamFailover: {method: Never}, targets: [{poolRef: {name: p}}]}]",
@@ -327,12 +342,16 @@ mod tests {
             ),
             ("promptCache: {}, rules: [{name: a, targets: [{poolRef: {name: p}}]}]", &["promptCache"]),
         ] {
-            let manifest =
-                format!("apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec: {{{spec}}}");
-            let (inputs, findings) = manifests::read(&[("r.yaml".to_owned(), manifest)]);
-            assert!(findings.is_empty());
-            let route = compile(&inputs).snapshot.routes.into_values().next().unwrap();
-            assert_eq!(route.requires, expected, "{spec}");
+            assert_eq!(required_of_route(spec), expected, "{spec}");
         }
+    }
+
+    #[test]
+    fn a_hedge_that_is_bounded_by_cost_requires_more_than_one_that_is_not() {
+        let required = |hedge: &str| {
+            required_of_route(&format!("rules: [{{name: a, hedge: {hedge}, targets: [{{poolRef: {{name: p}}}}]}}]"))
+        };
+        assert_eq!(required("{}"), ["hedge"]);
+        assert_eq!(required("{maxCostPercent: 3}"), ["hedge", "hedgeCost"]);
     }
 }

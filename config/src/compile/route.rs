@@ -177,11 +177,11 @@ fn mirror(spec: &crds::Mirror, namespace: &str) -> Mirror {
 }
 
 fn hedge(spec: &crds::Hedge, path: &str, report: &mut Report<'_>) -> Hedge {
-    let crds::Hedge { after, max_percent } = spec;
+    let crds::Hedge { after, max_percent, max_cost_percent } = spec;
     let path = format!("{path}.hedge");
     let after = after.as_ref().map(|after| report.check(&format!("{path}.after"), millis(after)));
     report.rule(&path, rules::HEDGE_POSITIVE, after != Some(Millis(0)));
-    Hedge { after, max_percent: *max_percent }
+    Hedge { after, max_percent: *max_percent, max_cost_percent: *max_cost_percent }
 }
 
 fn stream_failover(spec: Option<&crds::StreamFailover>) -> Option<StreamFailover> {

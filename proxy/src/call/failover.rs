@@ -278,7 +278,8 @@ fn begin<'a>(
     progress.attempts += 1;
     // What is asked of one keeper is asked once.
     let may_hedge = progress.attempts == 1 && shared.call.object().is_none();
-    if may_hedge { Hedging::of(shared.call, shared.rule, round.target) } else { None }
+    let provider = round.target.pool.providers.get(at).filter(|_| may_hedge)?;
+    Hedging::of(shared.call, shared.rule, (round.target, provider))
 }
 
 /// The outcome of an attempt as far as its call is concerned; `None`: somebody else may do better.
@@ -396,7 +397,7 @@ async fn elsewhere<'a>(
         turn.holds = Some(turn.intended(target).take(call).await.ok()?);
         turn.now = Instant::now();
     }
-    if !hedging.may(turn.now) {
+    if !hedging.may(provider, turn.now) {
         return None;
     }
     round.tried.add(at);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use sluicegate_config::Hedge;
 use sluicegate_dialects::conversation;
 
-use crate::state::{RouteTarget, Rule};
+use crate::endpoint::HedgeBounds;
+use crate::state::{Provider, RouteTarget, Rule};
 
 use super::inbound::InboundCall;
 use super::{outgoing, weigh};
@@ -19,11 +20,16 @@ pub(super) struct Hedging<'a> {
 }
 
 impl<'a> Hedging<'a> {
-    /// A call's first attempt in a pool begins; `None`: there is no second one beside it, or nobody could make it twice.
-    pub(super) fn of(call: &'a InboundCall, rule: &Rule, target: RouteTarget<'a>) -> Option<Self> {
+    /// A call's first attempt in a pool begins, at this provider; `None`: there is no second one beside it, or nobody could make it twice.
+    pub(super) fn of(
+        call: &'a InboundCall,
+        rule: &Rule,
+        (target, provider): (RouteTarget<'a>, &Provider),
+    ) -> Option<Self> {
         let hedge = rule.hedge.filter(|_| call.operation.generates() && !conversation::asks_to_keep(&call.body))?;
         let begun = Instant::now();
-        target.pool.state.hedges.call(begun);
+        let cost = hedge.max_cost_percent.and_then(|_| weigh::likely_cost(call, target, provider));
+        target.pool.state.hedges.call(cost.unwrap_or_default(), begun);
         Some(Self { call, target, hedge, begun })
     }
 
@@ -33,9 +39,14 @@ impl<'a> Hedging<'a> {
         after.or_else(|| self.target.pool.state.answer_times.most_wait(self.key(), self.begun))
     }
 
-    /// True if there may be one more.
-    pub(super) fn may(&self, now: Instant) -> bool {
-        self.target.pool.state.hedges.try_hedge(self.hedge.max_percent, now)
+    /// True if there may be one more, at this provider. Of one whose price nobody knows nobody knows whether it costs too much.
+    pub(super) fn may(&self, provider: &Provider, now: Instant) -> bool {
+        let mut bounds = HedgeBounds { percent: self.hedge.max_percent, cost: None };
+        if let Some(percent) = self.hedge.max_cost_percent {
+            let Some(cost) = weigh::likely_cost(self.call, self.target, provider) else { return false };
+            bounds.cost = Some((percent, cost));
+        }
+        self.target.pool.state.hedges.try_hedge(bounds, now)
     }
 
     /// The first attempt's caller could be given something now, or it is not waited for any longer.

@@ -35,11 +35,7 @@ impl<'a> Weighing<'a> {
     pub(super) fn new(call: &'a InboundCall, (target, room): (RouteTarget<'a>, Room), now: Instant) -> Self {
         let (mut tokens, mut calls) = (Usage::default(), 0);
         match target.pool.strategy {
-            Strategy::CostOptimized => {
-                tokens.input = estimate::tokens_of_body(&call.body);
-                let answers = if call.operation.generates() { ANSWER } else { 0 };
-                tokens.output = call.peek.max_tokens.map_or(answers, |most| most.min(answers));
-            }
+            Strategy::CostOptimized => tokens = likely(call),
             Strategy::LeastLatency => calls = target.pool.state.cursor.load(Ordering::Relaxed),
             Strategy::RoundRobin | Strategy::Weighted | Strategy::LeastRequest => {}
         }
@@ -105,6 +101,19 @@ impl<'a> Weighing<'a> {
             provider.endpoint.is_tried(self.calls);
         }
     }
+}
+
+/// The tokens that a call and its answer most likely have.
+fn likely(call: &InboundCall) -> Usage {
+    let answers = if call.operation.generates() { ANSWER } else { 0 };
+    let output = call.peek.max_tokens.map_or(answers, |most| most.min(answers));
+    Usage { input: estimate::tokens_of_body(&call.body), output, ..Usage::default() }
+}
+
+/// The cost that a call most likely has at a provider, in picodollars; `None`: nobody knows its price.
+pub(super) fn likely_cost(call: &InboundCall, target: RouteTarget<'_>, provider: &Provider) -> Option<u64> {
+    let price = provider.models.get(outgoing::routed_model(call, target))?.price.as_ref()?;
+    pricing::cost(&likely(call), price).map(|cost| cost.0)
 }
 
 /// The form of a call's answer.

@@ -29,7 +29,7 @@ mod tests;
 
 pub use answer_times::AnswerTimes;
 pub use breaker::{CircuitState, Outcome};
-pub use budget::{HedgeBudget, RetryBudget};
+pub use budget::{HedgeBounds, HedgeBudget, RetryBudget};
 pub use clock::LatencyClock;
 pub use compressed::TakesCompressed;
 pub use latency::{Latency, TimedAnswer};

@@ -27,10 +27,16 @@ fn slow_at_times(slow: &Arc<AtomicBool>, quick: Duration) -> Upstream {
 
 /// A pool whose first tier is `first`, and a route `m` with these lines, in flow style.
 fn house(first: &Upstream, second: &Upstream, more: &str) -> Proxy {
-    let priced = "models: [{name: m, price: {inputPerMillion: \"1\", outputPerMillion: \"1\"}}]";
+    priced((first, second), Some("1"), more)
+}
+
+/// The same, whose second tier has this price.
+fn priced((first, second): (&Upstream, &Upstream), price: Option<&str>, more: &str) -> Proxy {
+    let at = |price: &str| format!(", price: {{inputPerMillion: \"{price}\", outputPerMillion: \"{price}\"}}");
+    let model = |price: Option<&str>| format!("models: [{{name: m{}}}]", price.map(at).unwrap_or_default());
     let providers = [
-        provider("first", "OpenAICompatible", first.address, &format!("priority: 0, {priced}")),
-        provider("second", "OpenAICompatible", second.address, &format!("priority: 1, {priced}")),
+        provider("first", "OpenAICompatible", first.address, &format!("priority: 0, {}", model(Some("1")))),
+        provider("second", "OpenAICompatible", second.address, &format!("priority: 1, {}", model(price))),
     ];
     let lines = format!("    targets: [{{poolRef: {{name: p}}}}]\n{more}");
     Proxy::start(&[("all.yaml", &(pool("p", &providers, "") + &rule("m", &lines)))], &[]).unwrap()
@@ -118,6 +124,21 @@ async fn second_attempts_are_no_more_than_their_share() {
         assert!(ask(&client, json!({})).await.is_good());
     }
     assert_eq!((first.calls(), second.calls()), (60, 3));
+}
+
+#[tokio::test]
+async fn second_attempts_cost_no_more_than_their_share() {
+    let hedge = "    hedge: {after: 5ms, maxPercent: 100, maxCostPercent: 50}\n";
+    // Of forty calls that cost one each, one may be made again where it costs twenty; where it costs half of one, all are.
+    for (price, expected) in [(Some("20"), 1), (Some("0.5"), 50), (None, 0)] {
+        let (first, second) = (slow_at_times(&Arc::default(), Duration::from_millis(60)), plain_upstream());
+        let proxy = priced((&first, &second), price, hedge);
+        let client = proxy.client();
+        for _ in 0..50 {
+            assert!(ask(&client, json!({})).await.is_good());
+        }
+        assert_eq!((first.calls(), second.calls()), (50, expected), "{price:?}");
+    }
 }
 
 #[tokio::test]
