@@ -80,7 +80,7 @@ impl AttemptLimit {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate_config::{LimitPer, LimitUnit, OnUnavailable};
+    use sluicegate_config::{LimitPer, LimitUnit, OnUnavailable, rate_identity};
 
     use super::*;
 
@@ -91,9 +91,11 @@ mod tests {
             RateLimit { per, unit, amount: 100, window: 60_000, queue: None, unpriced_is_free: false, on_unavailable };
         let scope = LimitScope::Key { pool: "a/p", provider: "one", key: "k" };
         assert!(AttemptLimits::of("", scope, &[]).is_none());
+        let identity = rate_identity("ProviderPool a/p/one/keys/k", &from);
         let limits = AttemptLimits::of("", scope, &[from]).unwrap();
         let (one, now) = (limits.iter().next().unwrap(), Instant::now());
         assert_eq!(&*one.limit.name, "ProviderPool a/p/one/keys/k: 100 tokens per 1m");
+        assert_eq!(&*one.limit.identity, identity, "statuses know it by the same text");
         assert_eq!(limits.rest_until(now), None);
         one.is_used_up(30, Duration::from_secs(40), now);
         assert_eq!(limits.rest_until(now), Some(now + LOOK));

@@ -253,3 +253,39 @@ async fn second_attempts_copies_and_the_rests_of_streams_are_made_only_where_the
     }
     assert_eq!((broken.calls(), once.calls(), other.calls()), (3, 1, 2));
 }
+
+#[tokio::test]
+async fn money_is_reserved_by_the_providers_own_price_and_settled_by_what_an_attempt_cost() {
+    let price = "price: {inputPerMillion: \"100\", outputPerMillion: \"1000\"}";
+    // Three tokens of prompt and two of answer: 0.0023 dollars each.
+    for (unknown, of_free) in [("", 0), (", unknownPrice: Free", 1)] {
+        let (first, second) = (plain_upstream(), plain_upstream());
+        let limit = format!("{{unit: Cost, amount: \"0.02\", window: 1h{unknown}}}");
+        let providers = [
+            limited(
+                "a",
+                first.address,
+                &limit,
+                &format!("priority: 0, models: [{{name: m, {price}}}, {{name: f}}, {{name: alone}}]"),
+            ),
+            provider("b", "OpenAICompatible", second.address, "priority: 1, models: [{name: m}, {name: f}]"),
+        ];
+        let text = pool("p", &providers, "") + &["m", "f", "alone"].map(|model| route(model, "p")).concat();
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let client = proxy.client();
+        let ask = async |model: &str, most: u64| client.post(CHAT, &[], asking(model, most, false)).await.unwrap();
+        // What may cost more than there ever is goes elsewhere, and takes nothing.
+        assert_eq!(ask("m", 1_000).await.status, 200);
+        assert_eq!((first.calls(), second.calls()), (0, 1));
+        assert_eq!(ask("f", 1).await.status, 200);
+        assert_eq!((first.calls(), second.calls()), (of_free, 2 - of_free));
+        let alone = ask("alone", 1).await;
+        assert_eq!(alone.status, if of_free == 0 { 403 } else { 200 }, "{}", alone.text());
+        for _ in 0..12 {
+            assert_eq!(ask("m", 1).await.status, 200);
+        }
+        let made = first.calls() - 2 * of_free;
+        assert!((6..=8).contains(&made), "{made} of 8 at most");
+        assert_eq!(made + second.calls(), 14 - of_free);
+    }
+}

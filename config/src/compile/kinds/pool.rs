@@ -80,3 +80,29 @@ impl TypedSteps for PoolSteps {
 fn references(Needs { secrets, services }: Needs) -> BTreeSet<Reference> {
     secrets.into_iter().map(Reference::Secret).chain(services.into_iter().map(Reference::Service)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{compile, manifests};
+
+    #[test]
+    fn statuses_tell_of_the_limits_of_providers_and_of_their_keys() {
+        let manifest = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {api-key: x}\n---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {name: p}\nspec: {providers: [{name: a, type: OpenAI, \
+             url: \"https://x\", limits: {rate: [{unit: Requests, amount: 5}], concurrency: {max: 2}}, \
+             credentials: {keys: [{name: k, secretRef: {name: s}, limits: {rate: [{unit: Cost, amount: \"1.5\", window: 1h}]}}]}}]}";
+        let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest.to_owned())]);
+        let (id, pool) = compile(&inputs).snapshot.pools.into_iter().next().unwrap();
+        let told: Vec<_> =
+            PoolSteps::limits_of(&pool, &id).into_iter().map(|limit| (limit.part.clone(), limit.identity())).collect();
+        let of = |part: &str, identity: &str| (Some(part.to_owned()), identity.to_owned());
+        assert_eq!(
+            told,
+            [
+                of("a", "rate|ProviderPool default/p/a|requests|60000|provider"),
+                of("a/keys/k", "rate|ProviderPool default/p/a/keys/k|cost|3600000|provider"),
+                of("a", "concurrency|ProviderPool default/p/a"),
+            ]
+        );
+    }
+}
