@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 53] = [
+pub const FEATURES: [&str; 54] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -49,6 +49,7 @@ pub const FEATURES: [&str; 53] = [
     "openAITokens",
     "passHeaders",
     "passthrough",
+    "paths",
     "priceKinds",
     "promptCache",
     "providerKeys",

@@ -19,6 +19,19 @@ pub struct Match {
     /// On how much the call asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complexity: Option<Complexity>,
+    /// On the path of a call that the gateway has no words for. Such calls match nothing else, and this matches no other ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathMatch>,
+}
+
+/// A condition on the path of a call that passes unread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PathMatch {
+    /// This path.
+    Exact(String),
+    /// Paths that begin so; it ends in a slash.
+    Prefix(String),
 }
 
 /// A condition on the model's name.
@@ -31,6 +44,17 @@ pub enum ModelMatch {
     Prefix(String),
     /// Names that match (the compiler has checked it and anchored it on both sides).
     Regex(String),
+}
+
+impl PathMatch {
+    /// True if it holds of a path.
+    #[must_use]
+    pub fn holds(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => exact == path,
+            Self::Prefix(prefix) => path.len() > prefix.len() && path.starts_with(prefix.as_str()),
+        }
+    }
 }
 
 /// A condition on one header.

@@ -68,8 +68,8 @@ pub use provider::{
 pub use provider_limits::{ProviderKeyLimits, ProviderLimits, ProviderRateLimit};
 pub use request::{Complexity, RequestChanges, RequestField, RequestHeaders};
 pub use route::{
-    Fallback, FallbackReason, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PoolRef, RouteTimeouts,
-    Rule, Target,
+    Fallback, FallbackReason, HeaderMatch, LLMRoute, LLMRouteSpec, Match, Mirror, ModelMatch, PathMatch, PoolRef,
+    RouteTimeouts, Rule, Target,
 };
 pub use scalar::{Amount, ByteSize, Decimal, Duration, LimitAmount, Time};
 pub use simulated::{Failure, FailureKind, Simulated};

@@ -18,6 +18,10 @@ pub const TIME_ZONE: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$";
 pub const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// The spelling of a path before those of an API.
 pub const PATH: &str = r"^/[^?#@\s]*$";
+/// The spelling of a path that is passed on: no part of it begins with a dot.
+pub const NAMED_PATH: &str = r"^(/[A-Za-z0-9_~-][A-Za-z0-9._~:@-]*)+$";
+/// The spelling of the beginning of such paths.
+pub const NAMED_PATHS: &str = r"^(/[A-Za-z0-9_~-][A-Za-z0-9._~:@-]*)+/$";
 /// The spelling of a provider's address.
 pub const URL: &str = r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$";
 /// The spelling of the name of a Kubernetes object.
@@ -72,7 +76,7 @@ pub const BYTES_RULE: &str = concat!(
 );
 
 /// The spellings that an API server holds by a rule which says what to write.
-pub const ADVICE: [(&str, &str); 24] = [
+pub const ADVICE: [(&str, &str); 26] = [
     (AMOUNT, "write an amount in quotes, such as \"12.50\", with at most six digits after the point"),
     (TIME_ZONE, "write the name of a time zone, such as Europe/Berlin"),
     (TIME, "write a time such as 2027-01-31T00:00:00Z"),
@@ -81,6 +85,14 @@ pub const ADVICE: [(&str, &str); 24] = [
     (NAME, "write lower-case letters, digits and hyphens, such as my-name-1"),
     (URL, "write an address such as https://api.openai.com, without a user, a query or a fragment"),
     (PATH, "write a path that begins with a slash, such as /v1, without a query or a fragment"),
+    (
+        NAMED_PATH,
+        "write a whole path such as /tokenize: letters, digits and -._~:@ between slashes, no part beginning with a dot",
+    ),
+    (
+        NAMED_PATHS,
+        "write the beginning of paths with a slash at its end, such as /v1/fine_tuning/: letters, digits and -._~:@ between slashes, no part beginning with a dot",
+    ),
     (DECIMAL, "write a decimal in quotes, with at most six digits after the point, such as \"2.50\""),
     (OBJECT_NAME, "write the name of an object: lower-case letters, digits, hyphens and dots, such as my-name"),
     (SECRET_KEY, "write a key of the Secret: letters, digits, hyphens, dots and underscores, such as api-key"),

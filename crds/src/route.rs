@@ -148,7 +148,7 @@ pub struct Rule {
 /// Conditions that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = validations(&[rules::MATCH_EMPTY])))]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::MATCH_EMPTY, rules::PATH_BESIDE_MODEL])))]
 pub struct Match {
     /// The model that the call asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +166,25 @@ pub struct Match {
     /// On how much the call asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complexity: Option<Complexity>,
+    /// The path of a call that the gateway has no words for: it is passed on unread, to the same path of the providers. Calls to such
+    /// paths match nothing else, and a match without `path` takes none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathMatch>,
+}
+
+/// A condition on a call's path: exactly one of `exact` and `prefix`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = validations(&[rules::PATH_ONE_OF])))]
+pub struct PathMatch {
+    /// This path, such as `/tokenize`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = patterns::NAMED_PATH))]
+    pub exact: Option<String>,
+    /// Paths below this one, such as `/v1/fine_tuning/`. It ends in a slash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = patterns::NAMED_PATHS))]
+    pub prefix: Option<String>,
 }
 
 /// A condition on the model's name: exactly one of `exact`, `prefix` and `regex`.

@@ -319,8 +319,16 @@ pub const HEADER_ONE_OF: CelRule = CelRule {
 };
 /// A match says something.
 pub const MATCH_EMPTY: CelRule = CelRule {
-    cel: "has(self.model) || has(self.headers) || has(self.consumers) || has(self.complexity)",
-    message: "an empty match says nothing: write model, headers, consumers or complexity, or leave matches out to match every call",
+    cel: "has(self.model) || has(self.headers) || has(self.consumers) || has(self.complexity) || has(self.path)",
+    message: "an empty match says nothing: write model, headers, consumers, complexity or path, or leave matches out to match every call",
+};
+/// A path is matched in one way.
+pub const PATH_ONE_OF: CelRule =
+    CelRule { cel: "has(self.exact) != has(self.prefix)", message: "write exactly one of exact and prefix of a path" };
+/// Of a call that passes unread nothing is known but its head.
+pub const PATH_BESIDE_MODEL: CelRule = CelRule {
+    cel: "!has(self.path) || !(has(self.model) || has(self.complexity))",
+    message: "path stands beside headers and consumers alone: a call that passes unread is asked for no model, so remove model and complexity, or write them in a match of their own",
 };
 /// A list of matches has one.
 pub const MATCHES_EMPTY: CelRule = CelRule {

@@ -10,7 +10,7 @@ pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>
     let mut catch_all: Option<&str> = None;
     for (index, rule) in route.rules.iter().enumerate() {
         let path = format!("spec.rules[{index}]");
-        if let Some(earlier) = catch_all {
+        if let Some(earlier) = catch_all.filter(|_| rule.matches.iter().all(|one| one.path.is_none())) {
             let message =
                 format!("no call reaches this rule, since the rule {earlier:?} before it takes every call: move it up");
             report.warning(&path, Reason::Unreachable, message);
@@ -18,7 +18,7 @@ pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>
         for (at, one) in rule.matches.iter().enumerate() {
             pattern(one.model.as_ref(), &format!("{path}.matches[{at}].model"), report);
             let earlier = route.rules.iter().take(index).find(|earlier| earlier.matches.contains(one));
-            if let Some(earlier) = earlier.filter(|_| catch_all.is_none()) {
+            if let Some(earlier) = earlier.filter(|_| catch_all.is_none() || one.path.is_some()) {
                 let message = format!(
                     "no call reaches this match, since the rule {:?} before it has the same: change one of them",
                     earlier.name

@@ -74,7 +74,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 18] = [
+const OF_ROUTES: [RouteFeature; 19] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -99,6 +99,7 @@ const OF_ROUTES: [RouteFeature; 18] = [
     ("limitQueues", |route| route.rules.iter().any(|rule| rule.limits.iter().any(|limit| limit.queue.is_some()))),
     ("limits", |route| route.rules.iter().any(|rule| !rule.limits.is_empty())),
     ("mirror", |route| route.rules.iter().any(|rule| rule.mirror.is_some())),
+    ("paths", |route| route.rules.iter().any(|rule| rule.matches.iter().any(|one| one.path.is_some()))),
     ("promptCache", |route| route.rules.iter().any(|rule| rule.prompt_cache.is_some())),
     ("request", |route| route.rules.iter().any(|rule| rule.request.is_some())),
     ("streamFailover", |route| route.rules.iter().any(|rule| rule.stream_failover.is_some())),
@@ -304,6 +305,7 @@ mod tests {
                 "rules: [{name: a, matches: [{complexity: {tools: false}}], targets: [{poolRef: {name: p}}]}]",
                 &["complexity"],
             ),
+            ("rules: [{name: a, matches: [{path: {exact: /tokenize}}], targets: [{poolRef: {name: p}}]}]", &["paths"]),
             ("rules: [{name: a, hedge: {after: 1s}, targets: [{poolRef: {name: p}}]}]", &["hedge"]),
             (
                 "rules: [{name: a, hedge: {maxCostPercent: 3}, targets: [{poolRef: {name: p}}]}]",

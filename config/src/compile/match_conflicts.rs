@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use regex::Regex;
 
 use super::verdict::Severity;
-use crate::{HeaderValueMatch, Match, ModelMatch, ObjectId, Route};
+use crate::{HeaderValueMatch, Match, ModelMatch, ObjectId, PathMatch, Route};
 
 /// A condition in a form that equal ones share.
 type Key = Box<str>;
@@ -130,7 +130,7 @@ pub(super) fn judge<'a>(
 
 /// The conditions of each rule, and of each whether it takes every call that gets to it.
 fn conditions(route: &Route) -> Vec<Vec<(Key, bool)>> {
-    static ANY: Match = Match { model: None, headers: Vec::new(), consumers: None, complexity: None };
+    static ANY: Match = Match { model: None, headers: Vec::new(), consumers: None, complexity: None, path: None };
     let matches = |rule: &'_ crate::Rule| -> Vec<Match> {
         if rule.matches.is_empty() { vec![ANY.clone()] } else { rule.matches.clone() }
     };
@@ -148,11 +148,13 @@ fn conditions(route: &Route) -> Vec<Vec<(Key, bool)>> {
 
 /// A condition as text: equal conditions give equal texts.
 fn key(one: &Match) -> Key {
-    let model = match &one.model {
-        None => "any".to_owned(),
-        Some(ModelMatch::Exact(name)) => format!("exact {name:?}"),
-        Some(ModelMatch::Prefix(prefix)) => format!("prefix {prefix:?}"),
-        Some(ModelMatch::Regex(regex)) => format!("regex {regex:?}"),
+    let model = match (&one.path, &one.model) {
+        (Some(PathMatch::Exact(path)), _) => format!("path {path:?}"),
+        (Some(PathMatch::Prefix(prefix)), _) => format!("paths {prefix:?}"),
+        (None, None) => "any".to_owned(),
+        (None, Some(ModelMatch::Exact(name))) => format!("exact {name:?}"),
+        (None, Some(ModelMatch::Prefix(prefix))) => format!("prefix {prefix:?}"),
+        (None, Some(ModelMatch::Regex(regex))) => format!("regex {regex:?}"),
     };
     let header = |header: &crate::HeaderMatch| match &header.value {
         HeaderValueMatch::Present => format!("{} present", header.name),
@@ -167,19 +169,24 @@ fn key(one: &Match) -> Key {
 
 /// The order in which a proxy looks at conditions, the higher first.
 fn rank(one: &Match) -> (u8, usize, usize) {
-    let (class, length) = match &one.model {
-        Some(ModelMatch::Exact(_)) => (3, 0),
-        Some(ModelMatch::Prefix(prefix)) => (2, prefix.len()),
-        Some(ModelMatch::Regex(_)) => (1, 0),
-        None => (0, 0),
+    let (class, length) = match (&one.path, &one.model) {
+        (Some(PathMatch::Exact(_)), _) | (None, Some(ModelMatch::Exact(_))) => (3, 0),
+        (Some(PathMatch::Prefix(prefix)), _) | (None, Some(ModelMatch::Prefix(prefix))) => (2, prefix.len()),
+        (None, Some(ModelMatch::Regex(_))) => (1, 0),
+        (None, None) => (0, 0),
     };
     let further = usize::from(one.consumers.is_some()) + usize::from(one.complexity.is_some());
     (class, length, one.headers.len() + further)
 }
 
-/// True if no call can match both, as far as their models tell.
+/// True if no call can match both, as far as their models tell, or their paths.
 fn are_apart(one: &Match, other: &Match) -> bool {
     use ModelMatch::{Exact, Prefix, Regex as Expression};
+    match (&one.path, &other.path) {
+        (None, None) => {}
+        (Some(one), Some(other)) => return are_paths_apart(one, other),
+        _ => return true,
+    }
     let matches = |regex: &str, name: &str| Regex::new(regex).is_ok_and(|regex| regex.is_match(name));
     match (&one.model, &other.model) {
         (Some(Exact(one)), Some(Exact(other))) => one != other,
@@ -193,5 +200,14 @@ fn are_apart(one: &Match, other: &Match) -> bool {
             !matches(regex, name)
         }
         _ => false,
+    }
+}
+
+fn are_paths_apart(one: &PathMatch, other: &PathMatch) -> bool {
+    use PathMatch::{Exact, Prefix};
+    match (one, other) {
+        (Exact(one), Exact(other)) => one != other,
+        (Exact(path), Prefix(prefix)) | (Prefix(prefix), Exact(path)) => !path.starts_with(prefix.as_str()),
+        (Prefix(one), Prefix(other)) => !one.starts_with(other.as_str()) && !other.starts_with(one.as_str()),
     }
 }

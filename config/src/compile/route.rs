@@ -13,8 +13,8 @@ use super::scalar::millis;
 use super::verdict::Reason;
 use super::{access, budgets, cache, concurrency, features, limits, prompt_cache as breakpoints, request};
 use crate::{
-    FORMAT, FallbackReason, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId, Route,
-    Rule, StreamFailover, Target, Timeouts,
+    FORMAT, FallbackReason, HeaderMatch, HeaderValueMatch, Hedge, Match, Millis, Mirror, ModelMatch, ObjectId,
+    PathMatch, Route, Rule, StreamFailover, Target, Timeouts, owner_below_path, owner_of_path,
 };
 
 /// Top-level fields that always count.
@@ -46,6 +46,7 @@ pub(super) fn compile(spec: &LLMRouteSpec, id: &ObjectId, created: i64, report: 
             let crds::Rule { prompt_cache: own_breakpoints, stream_failover: own_failover, .. } = rule;
             report.rule(&format!("{path}.targets"), rules::TARGET_WEIGHTS, targets.iter().any(|t| t.weight > 0));
             ignorable(own.as_ref(), &path, report);
+            own_pools(rule, (namespace, &path), report);
             let own_limits = limits::compile(limits.as_ref(), &path, report);
             let own_budgets = budgets::compile(limits.as_ref(), (&format!("{own_name}/{name}"), None), &path, report);
             let own_concurrency = concurrency::of_limits(limits.as_ref(), &path, report);
@@ -196,10 +197,12 @@ fn stream_failover(spec: Option<&crds::StreamFailover>) -> Option<StreamFailover
 
 fn matches(specs: &[crds::Match], (namespace, path): (&str, &str), report: &mut Report<'_>) -> Vec<Match> {
     let mut compiled = Vec::with_capacity(specs.len());
-    for (index, crds::Match { model, headers, consumers, complexity }) in specs.iter().enumerate() {
+    for (index, crds::Match { model, headers, consumers, complexity, path: on_path }) in specs.iter().enumerate() {
         let path = format!("{path}.matches[{index}]");
-        let says = model.is_some() || !headers.is_empty() || consumers.is_some() || complexity.is_some();
+        let of_model = model.is_some() || complexity.is_some();
+        let says = of_model || !headers.is_empty() || consumers.is_some() || on_path.is_some();
         report.rule(&path, rules::MATCH_EMPTY, says);
+        report.rule(&path, rules::PATH_BESIDE_MODEL, on_path.is_none() || !of_model);
         compiled.push(Match {
             model: model.as_ref().and_then(|spec| model_match(spec, &format!("{path}.model"), report)),
             headers: headers
@@ -211,6 +214,7 @@ fn matches(specs: &[crds::Match], (namespace, path): (&str, &str), report: &mut 
                 .as_ref()
                 .map(|spec| access::consumers(spec, namespace, &format!("{path}.consumers"), report)),
             complexity: complexity.as_ref().map(|spec| request::complexity(spec, &path, report)),
+            path: on_path.as_ref().and_then(|spec| path_match(spec, &format!("{path}.path"), report)),
         });
     }
     compiled
@@ -227,6 +231,46 @@ pub(super) fn model_match(spec: &crds::ModelMatch, path: &str, report: &mut Repo
             None
         }
     }
+}
+
+/// A pool that lets routes in from elsewhere lets in calls for models: whoever may name paths may have its key called at any of them.
+fn own_pools(rule: &crds::Rule, (namespace, path): (&str, &str), report: &mut Report<'_>) {
+    if rule.matches.iter().all(|one| one.path.is_none()) {
+        return;
+    }
+    let targets = rule.targets.iter().enumerate().map(|(at, target)| (format!("targets[{at}]"), &target.pool_ref));
+    let fallbacks = rule.fallbacks.iter().enumerate().map(|(at, other)| (format!("fallbacks[{at}]"), &other.pool_ref));
+    for (at, reference) in targets.chain(fallbacks) {
+        if reference.namespace.as_deref().is_some_and(|other| other != namespace) {
+            let message = "a rule that names paths passes them to pools of its own namespace alone, for the pool's key is called at them: \
+                           write the route in the pool's namespace, or name a pool of this one";
+            report.invalid(&format!("{path}.{at}.poolRef.namespace"), message);
+        }
+    }
+}
+
+/// A condition on paths, none of which the gateway answers itself.
+fn path_match(spec: &crds::PathMatch, path: &str, report: &mut Report<'_>) -> Option<PathMatch> {
+    let crds::PathMatch { exact, prefix } = spec;
+    let (field, on_path, owner) = match (exact, prefix) {
+        (Some(exact), None) => ("exact", PathMatch::Exact(exact.clone()), owner_of_path(exact)),
+        (None, Some(prefix)) => {
+            let owner = owner_of_path(prefix).or_else(|| owner_below_path(prefix));
+            ("prefix", PathMatch::Prefix(prefix.clone()), owner)
+        }
+        _ => {
+            report.invalid(path, rules::PATH_ONE_OF.message);
+            return None;
+        }
+    };
+    if let Some(owner) = owner {
+        let message = format!(
+            "the gateway answers {owner} itself, and whatever is below it, so that nothing of it is passed on: write other paths, each by \
+             its name or by a longer beginning"
+        );
+        report.invalid(&format!("{path}.{field}"), message);
+    }
+    Some(on_path)
 }
 
 fn header_match(spec: &crds::HeaderMatch, path: &str, report: &mut Report<'_>) -> Option<HeaderMatch> {

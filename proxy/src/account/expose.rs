@@ -499,7 +499,7 @@ impl Page<'_> {
             reading
                 .calls
                 .iter()
-                .filter(|(labels, _)| labels.operation.is_metered() && labels.vendor != super::table::NONE)
+                .filter(|(labels, _)| labels.operation.is_told_of() && labels.vendor != super::table::NONE)
         };
         let mut tokens = Samples::new();
         for (labels, cells) in chats() {

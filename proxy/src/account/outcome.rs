@@ -144,6 +144,8 @@ pub enum Operation {
     File,
     /// Requests that a provider works off in its own time: `/v1/batches`, `/v1/messages/batches` and what is below them.
     StoredBatch,
+    /// Whatever is at a path that a rule names, and that the gateway has no words for.
+    NamedPath,
     /// `GET /v1/models`.
     ListModels,
     /// `GET /v1/models/{id}`.
@@ -167,6 +169,12 @@ impl Operation {
     #[must_use]
     pub const fn is_metered(self) -> bool {
         self.generates() || self.embeds() || self.passes()
+    }
+
+    /// `true`: it is told apart from others in the GenAI family. What a rule's naming its path lets through has no tokens, but a time.
+    #[must_use]
+    pub const fn is_told_of(self) -> bool {
+        self.is_metered() || matches!(self, Self::NamedPath)
     }
 
     /// `true`: its bodies and answers pass untouched, to providers that offer it in the same words, and to no other.
@@ -194,10 +202,16 @@ impl Operation {
         matches!(self, Self::StoredResponse | Self::File | Self::StoredBatch)
     }
 
+    /// `true`: it asks for no model, and its body is nobody's here.
+    #[must_use]
+    pub const fn names_no_model(self) -> bool {
+        self.is_of_stored() || matches!(self, Self::NamedPath)
+    }
+
     /// `true`: it may have a body, and goes to a provider.
     #[must_use]
     pub const fn is_forwarded(self) -> bool {
-        self.is_metered() || self.is_of_stored() || matches!(self, Self::CountTokens | Self::Batch)
+        self.is_metered() || self.names_no_model() || matches!(self, Self::CountTokens | Self::Batch)
     }
 
     /// As what it is counted: the operations about models are one, and so are those that no API knows.
@@ -223,6 +237,7 @@ impl Operation {
             Self::StoredResponse => "stored_response",
             Self::File => "file",
             Self::StoredBatch => "stored_batch",
+            Self::NamedPath => "named_path",
             Self::ListModels => "list_models",
             Self::ImageGeneration => "image_generation",
             Self::ImageEdit => "image_edit",

@@ -5,6 +5,7 @@
 
 pub(crate) mod limit_headers;
 pub(crate) mod model_lists;
+pub(crate) mod named_paths;
 pub(crate) mod passed;
 pub(crate) mod profiles;
 pub(crate) mod stored_paths;

@@ -103,6 +103,8 @@ const CHAT: Offer = Offer {
     models: None,
     headers: &[],
 };
+/// A path that a rule names: every provider is asked for what it may have there.
+pub(crate) const NAMED_PATH: Offer = Offer { operation: Operation::NamedPath, path: "", ..CHAT };
 const COMPLETIONS: Offer =
     Offer { operation: Operation::TextCompletion, dialect: Dialect::OpenAiCompletions, path: "/completions", ..CHAT };
 /// Their errors and usage are Chat Completions'.

@@ -222,6 +222,12 @@ pub(crate) fn dialect_of_result(vendor: Dialect, answer: &[u8]) -> Dialect {
     }
 }
 
+/// The patterns of all rows.
+#[cfg(test)]
+pub(crate) fn patterns() -> impl Iterator<Item = &'static str> {
+    STORED_PATHS.iter().map(|row| row.path)
+}
+
 /// A path of the table.
 #[derive(Debug)]
 pub(crate) struct StoredMatch {

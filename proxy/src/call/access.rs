@@ -15,7 +15,7 @@ use crate::errors::Problem;
 use crate::models;
 use crate::state::{Permission, Rule};
 
-use super::caller::Addressed;
+use super::caller::{self, Addressed};
 use super::context::CallContext;
 use super::inbound::InboundCall;
 use super::keys::keys;
@@ -29,9 +29,16 @@ pub(super) fn identify(
     addressed: Addressed,
     head: &request::Parts,
 ) -> Result<Addressed, Problem> {
-    let ready = &context.ready;
-    if !ready.asks_who_calls() || matches!(addressed.operation, Operation::Options | Operation::Root) {
+    if matches!(addressed.operation, Operation::Options | Operation::Root) {
         return Ok(addressed);
+    }
+    look(context, head).map(|()| addressed)
+}
+
+fn look(context: &CallContext, head: &request::Parts) -> Result<(), Problem> {
+    let ready = &context.ready;
+    if !ready.asks_who_calls() {
+        return Ok(());
     }
     let mut sent = false;
     for key in keys(&head.headers, head.uri.query()) {
@@ -40,14 +47,30 @@ pub(super) fn identify(
             Identified::Known(consumer, key) => {
                 context.note(|entry| entry.consumer(Arc::clone(&consumer.name)));
                 context.know(consumer, key);
-                return Ok(addressed);
+                return Ok(());
             }
             Identified::Refused => return Err(wrong_key()),
             Identified::Unverifiable => return Err(unverifiable()),
             Identified::Unknown => {}
         }
     }
-    if ready.serves_anyone() { Ok(addressed) } else { Err(unknown_caller(sent)) }
+    if ready.serves_anyone() { Ok(()) } else { Err(unknown_caller(sent)) }
+}
+
+/// The problem of a path that is not known, as one is told it where there are paths that are known for some callers only: whoever may not
+/// have those can not tell them from others.
+pub(super) fn hidden(context: &CallContext, head: &request::Parts, problem: Problem) -> Problem {
+    let ready = &context.ready;
+    if !caller::is_unknown_path(&problem) || !ready.names_paths() {
+        return problem;
+    }
+    match look(context, head) {
+        Err(refused) => refused,
+        Ok(()) if context.consumer().is_none() && ready.hides_from(None) => {
+            unknown_caller(keys(&head.headers, head.uri.query()).next().is_some())
+        }
+        Ok(()) => problem,
+    }
 }
 
 /// The rule that takes a call, if its caller may have it.
@@ -56,6 +79,21 @@ pub(super) fn identify(
 /// There is none, or it is not for this caller; where anything is not for everyone, both are told in the same words.
 pub(super) fn permitted(call: &InboundCall) -> Result<(RouteIx, usize, &Rule), Problem> {
     permitted_model(call, call.model())
+}
+
+/// The rule that takes a call to a path which passes unread, if its caller may have it. It asks for no model, so that what a consumer may
+/// ask for says nothing about it.
+///
+/// # Errors
+/// There is none, or it is not for this caller: both are told in the same words.
+pub(super) fn permitted_path<'a>(call: &'a InboundCall, path: &str) -> Result<(RouteIx, usize, &'a Rule), Problem> {
+    let (context, consumer) = (&call.context, call.context.consumer());
+    context.ready.find_path(path, &call.headers, consumer).ok_or_else(|| {
+        if consumer.is_none() && context.ready.hides_from(None) {
+            return unknown_caller(keys(&call.headers, call.query()).next().is_some());
+        }
+        caller::unknown_path(call.path())
+    })
 }
 
 /// The rule that takes a call for this model, if its caller may have it.

@@ -1,7 +1,7 @@
 //! The head of a provider's good answer: what it says of the answer behind it.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::account::Operation;
 
@@ -18,9 +18,17 @@ pub(super) fn no_answer_by_head(operation: Operation, headers: &HeaderMap) -> Op
     no_sound.then(|| format!("its answer is no sound but `{}`", String::from_utf8_lossy(media_type(headers))))
 }
 
+/// True for the status of an answer: that of a model has one, what passes because a rule names its path any good one.
+pub(super) fn is_answer(call: &InboundCall, status: StatusCode) -> bool {
+    status == StatusCode::OK || (status.is_success() && call.named().is_some())
+}
+
 /// True if an answer passes piece by piece. What is to be JSON is read whole and judged by what it is, whatever it is called.
-pub(super) fn passes_in_pieces(call: &InboundCall, headers: &HeaderMap) -> bool {
-    if call.object().is_some_and(StoredObject::is_bytes) {
+pub(super) fn passes_in_pieces(call: &InboundCall, (status, headers): (StatusCode, &HeaderMap)) -> bool {
+    if status != StatusCode::OK {
+        return false;
+    }
+    if call.named().is_some() || call.object().is_some_and(StoredObject::is_bytes) {
         return true;
     }
     let may = match call.operation {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
+use http::{HeaderMap, HeaderValue, Response, response};
 use http_body_util::BodyExt;
 use sluicegate_config::Price;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, ServiceTier, Usage};
@@ -21,11 +21,11 @@ use crate::endpoint::{Outcome, Permit, model_number};
 use crate::errors::Problem;
 use crate::limit::Holds;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
-use crate::state::{Credential, Pool, Provider, RouteTarget, Rule, SentWith};
+use crate::state::{Credential, Provider, RouteTarget, SentWith};
 use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
 
 use super::affinity::ConversationSeat;
-use super::answer_head::{media_type, no_answer_by_head, passes_in_pieces};
+use super::answer_head::{is_answer, media_type, no_answer_by_head, passes_in_pieces};
 use super::answer_stream::AnswerStream;
 use super::compress_request;
 use super::exchange::{Exchange, Whole};
@@ -35,11 +35,13 @@ use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
 use super::provider_keys;
+use super::repeat;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stored;
 use super::stream_source::{ProviderSource, StreamSource};
 use super::stream_terms::{FirstToken, StreamTerms};
 use super::suspects::Suspects;
+use super::times::Times;
 use super::transcoder::{self, Transcoder};
 use super::vendor_limits;
 use super::weigh;
@@ -54,26 +56,6 @@ const LARGEST_ERROR: usize = 256 << 10;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time after which a caller is to come again whose call the gateway itself had no means for.
 const OWN_PAUSE: Duration = Duration::from_secs(1);
-
-/// The timeouts of a pool under a rule.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
-    pub(super) connect: Duration,
-    pub(super) first_token: Duration,
-    pub(super) idle: Duration,
-    pub(super) total: Duration,
-}
-
-impl Times {
-    pub(super) fn of(rule: &Rule, pool: &Pool) -> Self {
-        Self {
-            connect: pool.timeouts.connect.get(),
-            first_token: rule.timeouts.first_token.unwrap_or(pool.timeouts.first_token).get(),
-            idle: rule.timeouts.idle.unwrap_or(pool.timeouts.idle).get(),
-            total: rule.timeouts.total.unwrap_or(pool.timeouts.total).get(),
-        }
-    }
-}
 
 /// An attempt.
 pub(super) struct Attempt<'a> {
@@ -123,11 +105,7 @@ impl Attempt<'_> {
         open.entry().dropped_fields(outgoing.dropped);
         self.call.context.clamp(outgoing.clamped);
         let Outgoing { dialect, usage_is_ours, .. } = *outgoing;
-        // The model of a whole answer may say nothing until it is ready.
-        let first = if self.call.streams() { self.now + self.times.first_token } else { self.deadline };
-        let until = self.deadline.min(first);
-        let limits =
-            SendLimits { connect: self.times.connect, until, now: self.now, resend: self.target.pool.retry.on.reset };
+        let limits = self.send_limits();
         let send = async |outgoing: &Outgoing| self.send(outgoing, (hint.as_deref(), limits)).await;
         let sent = match compress_request::is_wanted(self.provider, outgoing.body().len(), self.now) {
             // Boxed: it is rare.
@@ -140,7 +118,7 @@ impl Attempt<'_> {
                 return Err(self.silent(&mut open, "no answer"));
             }
             Err(error) => {
-                let decision = retry_policy::send(&error, &self.target.pool.retry.on);
+                let decision = repeat::after_send(self.call, &error, &self.target.pool.retry.on);
                 tracing::debug!(provider = self.provider.name, %error, "an attempt failed");
                 if error.kind == SendErrorKind::Exhausted {
                     self.call.context.worker.shed();
@@ -149,28 +127,36 @@ impl Attempt<'_> {
             }
         };
         self.look_at_limits(response.headers(), &open, model);
-        if response.status() != StatusCode::OK {
+        if !is_answer(self.call, response.status()) {
             // Boxed: every call's future would have room for it.
             return Err(Box::pin(self.error_answer(response, dialect, &mut open)).await);
         }
         open.has_head();
         if let Some(what) = no_answer_by_head(self.call.operation, response.headers()) {
-            return Err(self.failed(&mut open, retry_policy::malformed(), &what));
+            return Err(self.failed(&mut open, repeat::bounded(self.call, retry_policy::malformed()), &what));
         }
         let tier = dialect.habits().tier_header.and_then(|name| response.headers().get(name)?.to_str().ok());
         open.entry().tier(tier.map_or(ServiceTier::Unsaid, ServiceTier::of));
         // Clients read a stream whatever it is called, and some providers call theirs plain text, or nothing.
         let array = self.call.context.caller.array && dialect == self.call.dialect();
-        let streamed = passes_in_pieces(self.call, response.headers()) || (self.call.streams() && array);
+        let streamed =
+            passes_in_pieces(self.call, (response.status(), response.headers())) || (self.call.streams() && array);
         if streamed {
             let transcoder = self.transcoder(response.headers(), (dialect, usage_is_ours));
             let (mut head, body) = response.into_parts();
             head.headers = headers::back(head.headers, (dialect, self.call.dialect()));
             let response = Response::from_parts(head, body);
-            Box::pin(self.stream(response, transcoder, (open, dialect, until))).await
+            Box::pin(self.stream(response, transcoder, (open, dialect, limits.until))).await
         } else {
             self.whole(response, dialect, &mut open).await
         }
+    }
+
+    fn send_limits(&self) -> SendLimits {
+        // The model of a whole answer may say nothing until it is ready.
+        let first = if self.call.streams() { self.now + self.times.first_token } else { self.deadline };
+        let resend = self.target.pool.retry.on.reset && self.call.may_be_repeated();
+        SendLimits { connect: self.times.connect, until: self.deadline.min(first), now: self.now, resend }
     }
 
     /// Takes note of what the provider says of its own limits. Those of a caller's own key are that caller's, and one of several
@@ -276,7 +262,7 @@ impl Attempt<'_> {
                 return Err(self.failed(open, retry_policy::too_large(), &what));
             }
             Err(Collected::Broken(what)) => {
-                let decision = retry_policy::cut(&self.target.pool.retry.on);
+                let decision = repeat::bounded(self.call, retry_policy::cut(&self.target.pool.retry.on));
                 return Err(self.failed(open, decision, &what));
             }
         };
@@ -315,10 +301,10 @@ impl Attempt<'_> {
         }
         stored::keep_whole(self.call, self.provider, (&body, &ours)).await;
         let mut headers = headers::back(head.headers, (dialect, self.call.dialect()));
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(if streamed { self.call.context.stream_type() } else { "application/json" }),
-        );
+        if self.call.named().is_none() {
+            let kind = if streamed { self.call.context.stream_type() } else { "application/json" };
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
         // What the translation took is given back; what goes out is counted until it has.
         let _ = charge.set(body.len().min(charge.bytes()), Purpose::Call);
         drop(body);
@@ -328,6 +314,9 @@ impl Attempt<'_> {
     /// The answer in the caller's dialect, and whether it is an event stream. Usage is counted on the way.
     fn read_whole(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
         let call = self.call;
+        if call.named().is_some() {
+            return Ok((body.clone(), false));
+        }
         if let Some(object) = call.object() {
             return object.told(body, self.provider).map(|body| (body, false));
         }
@@ -447,6 +436,7 @@ impl Attempt<'_> {
         if let (401 | 403, Some(Credential::Token(token))) =
             (status.as_u16(), self.provider.credential_of(self.sent.key))
             && self.is_sent_as_held()
+            && self.call.named().is_none()
         {
             token.refused(open.endpoint());
         }
@@ -457,7 +447,8 @@ impl Attempt<'_> {
 
     /// The decision about an error, by whose key it is about.
     fn decided(&self, decision: RetryDecision, kind: ErrorKind) -> RetryDecision {
-        if self.provider.takes_callers_key() { retry_policy::with_callers_key(decision, kind) } else { decision }
+        let callers = self.provider.takes_callers_key();
+        repeat::bounded(self.call, if callers { retry_policy::with_callers_key(decision, kind) } else { decision })
     }
 
     /// The provider said an error where its stream should begin.
@@ -513,7 +504,7 @@ impl Attempt<'_> {
             let lately = Instant::now().checked_sub(self.times.first_token).unwrap_or(self.now);
             decision.counts_against_circuit = !open.endpoint().has_answered_since(lately);
         }
-        self.failed(open, decision, &format!("{what} in time"))
+        self.failed(open, repeat::bounded(self.call, decision), &format!("{what} in time"))
     }
 
     fn failed(&self, open: &mut OpenAttempt, decision: RetryDecision, what: &str) -> Failure {

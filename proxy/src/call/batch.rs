@@ -307,7 +307,7 @@ async fn run(
     request: &BatchRequest,
 ) -> Result<Exchange, Problem> {
     let operation = addressed.operation;
-    let is_of_model = operation.is_forwarded() && !operation.is_of_stored();
+    let is_of_model = operation.is_forwarded() && !operation.names_no_model();
     if !is_of_model || matches!(operation, Operation::Batch | Operation::Speech) {
         let message = format!("{}: a batch takes requests whose answers are JSON of a model.", request.url.path());
         return Err(wrong(&message));

@@ -14,10 +14,10 @@ use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, MOST_OF_CALL, Prepar
 use crate::pricing::cost;
 use crate::state::{Rule, TargetRef};
 
-use super::attempt::Times;
 use super::inbound::InboundCall;
 use super::outgoing;
 use super::stored_object::StoredObject;
+use super::times::Times;
 
 /// The headers by which answers tell how the tightest budget stands: what it is, what is left, when it begins anew.
 const DOLLARS: [HeaderName; 3] = [

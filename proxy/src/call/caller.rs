@@ -20,6 +20,8 @@ use crate::settings::Settings;
 /// The model whose provider is to keep a file that names none.
 pub(super) const X_SLUICEGATE_MODEL: HeaderName = HeaderName::from_static("x-sluicegate-model");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The code of a path that is not there.
+const UNKNOWN_URL: &str = "unknown_url";
 /// Longer request ids than this are replaced.
 const LONGEST_ID: usize = 128;
 
@@ -63,6 +65,8 @@ pub(super) struct Addressed {
     pub(super) methods: &'static str,
     /// The thing that it is about, where a provider keeps it.
     pub(super) stored: Option<StoredAddress>,
+    /// The method, where it passes because a rule names its path.
+    pub(super) named: Option<Method>,
 }
 
 /// The address of a thing that a provider keeps.
@@ -87,7 +91,8 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     if path == "/" && (*method == Method::GET || *method == Method::HEAD) {
         let methods = surfaces::GETS;
         let operation = Operation::Root;
-        let root = Addressed { operation, model: None, stream: None, envelope: None, methods, stored: None };
+        let root =
+            Addressed { operation, model: None, stream: None, envelope: None, methods, stored: None, named: None };
         return (either(), Ok(root));
     }
     let path = without_slash(path);
@@ -109,7 +114,7 @@ pub(super) fn addressed(method: &Method, path: &str, headers: &HeaderMap) -> (Di
     let operation = if *method == Method::OPTIONS { Operation::Options } else { surface.operation };
     let envelope = surface.envelope.or(dialect.habits().envelope);
     let methods = surface.methods;
-    (dialect, Ok(Addressed { operation, model, stream: surface.stream, envelope, methods, stored: None }))
+    (dialect, Ok(Addressed { operation, model, stream: surface.stream, envelope, methods, stored: None, named: None }))
 }
 
 /// The question about a thing that a provider keeps.
@@ -121,7 +126,7 @@ fn stored((method, path, headers): (&Method, &str, &HeaderMap), found: StoredMat
     let model = named.map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned);
     let addressed = |operation, stored| {
         let model = model.clone();
-        Addressed { operation, model, stream: Some(false), envelope, methods, stored }
+        Addressed { operation, model, stream: Some(false), envelope, methods, stored, named: None }
     };
     match row.action(method) {
         Some(action) => {
@@ -183,7 +188,26 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
-fn unknown_path(path: &str) -> Problem {
+/// The address of what passes because a rule names its path.
+///
+/// # Errors
+/// A method that it does not take.
+pub(super) fn named(method: &Method, path: &str, methods: &'static str) -> Result<Addressed, Problem> {
+    if !methods.split(", ").any(|taken| taken == method.as_str()) {
+        return Err(wrong_method(method, path, methods));
+    }
+    let is_asked = *method == Method::OPTIONS;
+    let operation = if is_asked { Operation::Options } else { Operation::NamedPath };
+    let named = (!is_asked).then(|| method.clone());
+    Ok(Addressed { operation, model: None, stream: Some(false), envelope: None, methods, stored: None, named })
+}
+
+/// True if a path is no known one.
+pub(super) fn is_unknown_path(problem: &Problem) -> bool {
+    problem.code.as_deref() == Some(UNKNOWN_URL)
+}
+
+pub(super) fn unknown_path(path: &str) -> Problem {
     let shown: String = path.chars().take(200).collect();
     let hint = hint(path);
     let answered = surfaces::SURFACES.iter().map(|surface| {
@@ -192,7 +216,7 @@ fn unknown_path(path: &str) -> Problem {
     });
     let answered = answered.collect::<Vec<_>>().join(", ");
     let message = format!("Unknown path {shown}. This gateway answers {answered}.{hint}");
-    Problem::client(ErrorKind::NotFound, message).code("unknown_url")
+    Problem::client(ErrorKind::NotFound, message).code(UNKNOWN_URL)
 }
 
 /// The mistake in a path that a client's settings have most likely made.
@@ -255,7 +279,7 @@ fn hop(text: &str) -> Option<IpAddr> {
 /// # Errors
 /// A content type that is not JSON, nor a form where one is taken.
 pub(super) fn check_body_kind(operation: Operation, headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some(kind) = headers.get(http::header::CONTENT_TYPE) {
+    if let Some(kind) = headers.get(http::header::CONTENT_TYPE).filter(|_| operation != Operation::NamedPath) {
         let essence = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let json = essence.eq_ignore_ascii_case(b"application/json")
             || (essence.len() > 5

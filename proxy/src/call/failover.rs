@@ -19,7 +19,7 @@ use crate::endpoint::Health;
 use crate::errors::Problem;
 use crate::state::{Credential, Provider, RouteTarget, Rule};
 
-use super::attempt::{self, Attempt};
+use super::attempt::Attempt;
 use super::attempt_limits::NoRoom;
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -29,6 +29,7 @@ use super::inbound::InboundCall;
 use super::outgoing::Outgoing;
 use super::retry_policy::Retry;
 use super::suspects::Suspects;
+use super::times::Times;
 use super::turn::{CallProgress, NextAttempt, PoolRound, admit, has_credential, next};
 use super::{affinity, keys, nobody, outgoing, places, plan};
 
@@ -81,7 +82,7 @@ impl<'a> Shared<'a> {
     fn attempt<'b>(
         &'b self,
         round: &PoolRound<'b>,
-        (provider, key, times): (&'b Arc<Provider>, Option<usize>, attempt::Times),
+        (provider, key, times): (&'b Arc<Provider>, Option<usize>, Times),
         (now, beside): (Instant, bool),
         progress: &CallProgress,
     ) -> Attempt<'b>
@@ -147,7 +148,7 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
     let gentle = rounds.len() > 1;
     for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
         let Some(round) = rounds.due(at, &stage) else { continue };
-        let times = attempt::Times::of(rule, round.target.pool);
+        let times = Times::of(rule, round.target.pool);
         progress.deadline = call.context.arrived + times.total;
         (round.last_resort, round.room) = (last_resort, stage.room);
         round.leave_out(call.left_out());
@@ -276,9 +277,9 @@ fn begin<'a>(
     round.tried.add(at);
     round.made += 1;
     progress.attempts += 1;
-    // What is asked of one keeper is asked once.
-    let may_hedge = progress.attempts == 1 && shared.call.object().is_none();
-    let provider = round.target.pool.providers.get(at).filter(|_| may_hedge)?;
+    // What is asked of one keeper is asked once, and so is what nobody here knows.
+    let is_known = shared.call.object().is_none() && shared.call.named().is_none();
+    let provider = round.target.pool.providers.get(at).filter(|_| progress.attempts == 1 && is_known)?;
     Hedging::of(shared.call, shared.rule, (round.target, provider))
 }
 
@@ -315,7 +316,7 @@ async fn hedged<'a>(
     shared: &Shared<'_>,
     round: &mut PoolRound<'a>,
     (hedging, first): (Hedging<'_>, impl Future<Output = Result<Exchange, Failure>>),
-    (times, progress): (attempt::Times, &mut CallProgress),
+    (times, progress): (Times, &mut CallProgress),
 ) -> Result<Exchange, Failure> {
     let mut first = pin!(first);
     let early = match hedging.delay() {

@@ -21,7 +21,9 @@ use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
-use super::{access, answering, batch, coding, compress, cors, framing, intake, keys, reply, stored_exchange};
+use super::{
+    access, answering, batch, coding, compress, cors, framing, intake, keys, named_path, reply, stored_exchange,
+};
 
 /// The time after which a caller is to come again that asked before there was a configuration.
 const UNCONFIGURED_PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +37,7 @@ pub(crate) async fn handle(
 ) -> Response<ResponseBody> {
     let (head, body) = request.into_parts();
     let (dialect, addressed) = caller::addressed(&head.method, head.uri.path(), &head.headers);
+    let addressed = named_path::addressed(&worker, &head, addressed);
     let addressed = framing::check(head.version, &head.headers).and(addressed);
     let array = addressed.as_ref().is_ok_and(|to| caller::wants_array(to, dialect, head.uri.query()));
     let caller = Caller {
@@ -65,6 +68,7 @@ pub(crate) async fn handle(
         }
         // Nobody reads what such a request still brings.
         Err(problem) => {
+            let problem = access::hidden(&context, &head, problem);
             let problem = if body.is_end_stream() { problem } else { problem.closing() };
             reply::put_together(&context, version, Err(problem))
         }
@@ -110,6 +114,7 @@ async fn forward(
     match &addressed.stored {
         // Boxed: most calls are about no such thing.
         Some(stored) => Box::pin(stored_exchange::exchange(&call, stored)).await,
+        None if addressed.operation == Operation::NamedPath => Box::pin(named_path::exchange(&call)).await,
         None => answering::answered(&call).await,
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sluicegate_dialects::continuation::PROMPT;
 use sluicegate_dialects::conversation::{self, CallFacts};
 use sluicegate_dialects::verbatim::{self, CachePlan, Envelope, Enveloped, Field, PathSays, Peek};
 use sluicegate_dialects::{Dialect, Refusal, RequestShape, estimate, hub, side};
 
 use crate::account::Operation;
+use crate::api::named_paths::may_be_repeated;
 use crate::api::passed as passed_operations;
 use crate::errors::Problem;
 use crate::matching::AskedAmount;
@@ -60,6 +61,8 @@ pub(super) struct InboundCall {
     object: OnceCell<Rc<StoredObject>>,
     /// The files that it names.
     files: OnceCell<Rc<CallFiles>>,
+    /// The method, where it passes because a rule names its path.
+    named: Option<Method>,
     /// The boundary of the body's parts, where it is a form.
     boundary: Option<Box<str>>,
     /// The model asked for: a copy, for it is asked for often, and a part of the body is checked to be a text each time.
@@ -162,11 +165,11 @@ impl InboundCall {
         let path = PathSays { model: addressed.model.as_deref(), stream: addressed.stream };
         let (peek, boundary) = match passed_operations::of(operation) {
             Some(row) => passed::look(row, addressed.model.as_deref(), &headers, &body)?,
-            None if operation.is_of_stored() => (side::peek(NOTHING, NO_MODEL)?, None),
+            None if operation.names_no_model() => (side::peek(NOTHING, NO_MODEL)?, None),
             None => (dialect.peek(&body, path)?, None),
         };
         let named = addressed.model.as_deref().unwrap_or_default();
-        let model = Box::from(if operation.is_of_stored() { named } else { peek.model.of(&body) });
+        let model = Box::from(if operation.names_no_model() { named } else { peek.model.of(&body) });
         Ok(Self {
             context: Rc::clone(context),
             operation,
@@ -181,6 +184,7 @@ impl InboundCall {
             stored: OnceCell::new(),
             object: OnceCell::new(),
             files: OnceCell::new(),
+            named: addressed.named.clone(),
             boundary,
             model,
             neutral: RefCell::default(),
@@ -207,6 +211,7 @@ impl InboundCall {
             envelope: self.envelope,
             methods: "",
             stored: None,
+            named: self.named.clone(),
         };
         let (headers, uri, body) = (self.headers.clone(), self.uri.clone(), self.body.clone());
         let charge = context.worker.memory.nothing();
@@ -231,7 +236,7 @@ impl InboundCall {
     pub(super) fn changed(&self, made: &Arc<PreparedChanges>) -> Result<Rc<Self>, Problem> {
         let path = PathSays { model: self.path_model(), stream: Some(self.peek.stream) };
         // What passes as it is has fields of its own: of it, only headers are changed.
-        let passes = passed_operations::of(self.operation).is_some() || self.operation.is_of_stored();
+        let passes = passed_operations::of(self.operation).is_some() || self.operation.names_no_model();
         let body = if passes { self.body.clone() } else { self.dialect().shape(&self.body, path, &made.shape)? };
         let is_copy = body.as_ptr() != self.body.as_ptr() && body.len() > UNCOUNTED;
         let body = if is_copy {
@@ -321,6 +326,7 @@ impl InboundCall {
             stored: self.stored.clone(),
             object: OnceCell::new(),
             files: self.files.clone(),
+            named: None,
             boundary: None,
             model: self.model.clone(),
             neutral: RefCell::default(),
@@ -439,7 +445,17 @@ impl InboundCall {
 
     /// True if its answer passes, and is no conversation.
     pub(super) fn passes(&self) -> bool {
-        self.operation.passes() || self.object().is_some()
+        self.operation.passes() || self.object().is_some() || self.named.is_some()
+    }
+
+    /// The method of a call that passes because a rule names its path.
+    pub(super) const fn named(&self) -> Option<&Method> {
+        self.named.as_ref()
+    }
+
+    /// True if it may be sent again where nobody knows what became of it.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        self.named().is_none_or(may_be_repeated)
     }
 
     /// Notes the thing that it is about; only the first word counts.
@@ -479,6 +495,9 @@ impl InboundCall {
 
     /// The tokens of the prompt, about.
     pub(super) fn prompt_tokens(&self) -> u64 {
+        if self.named.is_some() {
+            return 0;
+        }
         if self.boundary.is_some() { passed::tokens_of_form(&self.body) } else { estimate::tokens_of_body(&self.body) }
     }
 

@@ -1,8 +1,8 @@
 //! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `places` waits for a place among those that are worked on, `failover` is
-//! the only loop (with `plan`, `turn`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `retry_policy`, `retry_after`, `failure`, `nobody` and `count` in it),
-//! `mirror` sends copies, `stored` (with `stored_call`) is about answers that a provider keeps (`sealed_stream` seals their ids in a stream), `stored_exchange` (with `stored_object`) is for calls that ask for those by their ids, `referenced_items` for items that are named so,
+//! the only loop (with `plan`, `turn`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `times`, `repeat`, `retry_policy`, `retry_after`, `failure`, `nobody` and `count` in it),
+//! `mirror` sends copies, `stored` (with `stored_call`) is about answers that a provider keeps (`sealed_stream` seals their ids in a stream), `stored_exchange` (with `stored_object`) is for calls that ask for those by their ids, `referenced_items` for items that are named so, `named_path` for what passes because a rule names its path,
 //! `answer_stream` and `transcoder` (with `verbatim_stream` and `translated_stream`) are the way back of a stream (`stream_source` is where it comes from, `stream_terms` what it is given and gives, `resume` and `continuation` let one that breaks go on elsewhere), `pending` a stream before its first token,
 //! (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
 
@@ -49,6 +49,7 @@ mod limit_refusal;
 mod limits;
 mod mirror;
 mod named_files;
+mod named_path;
 mod nobody;
 mod open_attempt;
 mod outgoing;
@@ -60,6 +61,7 @@ mod places;
 mod plan;
 mod provider_keys;
 mod referenced_items;
+mod repeat;
 mod reply;
 mod response_body;
 mod resume;
@@ -77,6 +79,7 @@ mod stream_source;
 mod stream_terms;
 mod stream_timer;
 mod suspects;
+mod times;
 mod transcoder;
 mod translated_stream;
 mod turn;

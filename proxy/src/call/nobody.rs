@@ -21,6 +21,9 @@ pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Proble
     if let Some(object) = call.object() {
         return Err(stored_object::keeper_away(object));
     }
+    if call.named().is_some() {
+        return Err(of_path(rule));
+    }
     let model: String = call.model().chars().take(200).collect();
     let ready = &call.context.ready;
     // A pool that has not come yet may serve it when it comes.
@@ -72,4 +75,14 @@ pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Proble
     }
     let message = format!("No provider can take a call for `{model}` now.");
     Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
+}
+
+/// The problem of a call that passes because a rule names its path.
+fn of_path(rule: &Rule) -> Problem {
+    if rule.targets.is_empty() {
+        let message = "A route takes this path, but none of its pools can serve: its configuration has to be mended, and the route's status says where.";
+        return Problem::gateway(ErrorKind::Unavailable, message).retry(false, None);
+    }
+    let message = "No provider that this path goes to can take a call now.";
+    Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1)))
 }

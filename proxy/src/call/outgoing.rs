@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{self, Edit, Envelope, Enveloped, Field, Governed, NestedSetting};
 use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
 
+use crate::api::named_paths;
 use crate::api::profiles::Offer;
 use crate::compression::AnswerCoding;
 use crate::identity::token::CloudCredential;
@@ -23,6 +24,8 @@ use super::stored_object::StoredObject;
 const X_SESSION_AFFINITY: HeaderName = HeaderName::from_static("x-session-affinity");
 const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// A body of which its caller does not say what it is.
+const NOTHING: HeaderValue = HeaderValue::from_static("");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 /// As the vendors' SDKs say it, for streams too: what the caller accepts is between it and the gateway.
 const MEDIA: (HeaderValue, HeaderValue) = (JSON, JSON);
@@ -74,6 +77,10 @@ pub(super) fn routed_model<'a>(call: &'a InboundCall, target: RouteTarget<'a>) -
 /// # Errors
 /// The call can not be put into the provider's dialect, or there is no memory to do it.
 pub(super) fn write_counted(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Failure> {
+    if call.named().is_some() {
+        // Nothing of it is copied.
+        return write(call, model, provider).map_err(Failure::unsayable);
+    }
     let spoken = provider.offer(call.operation, call.dialect(), || model).map(|at| at.offer.dialect);
     let call = call.for_model(model, spoken).map_err(Failure::unsayable)?;
     let translated = spoken.is_none_or(|spoken| !spoken.is_kin(call.dialect()));
@@ -92,6 +99,9 @@ pub(super) fn write_counted(call: &InboundCall, model: &str, provider: &Provider
 pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Result<Outgoing, Refusal> {
     let at = provider.offer(call.operation, call.dialect(), || model);
     let at = at.ok_or_else(|| Refusal::body("this provider does not offer what is asked for"))?;
+    if let Some(method) = call.named() {
+        return of_named_path(call, method, (at, provider));
+    }
     if call.operation.passes() {
         return passed(call, model, (at, provider));
     }
@@ -184,6 +194,22 @@ fn passed(call: &InboundCall, model: &str, (at, provider): (&OfferAt, &Provider)
     let kind = said(CONTENT_TYPE).unwrap_or(JSON);
     let media = (kind, said(ACCEPT).unwrap_or(ANYTHING));
     Ok(Outgoing::as_it_is(at.offer, (Method::POST, with_query(uri, call)), (body, media)))
+}
+
+/// The request of a call that passes because a rule names its path. What its caller says to one vendor nobody else is told.
+fn of_named_path(
+    call: &InboundCall,
+    method: &Method,
+    (at, provider): (&OfferAt, &Provider),
+) -> Result<Outgoing, Refusal> {
+    let uri = at.uri_of_path(&format!("{}{}", call.path(), named_paths::query(call.query())));
+    let uri = uri.ok_or_else(|| Refusal::body("its path can not be a part of this provider's"))?;
+    let said = |name| call.headers.get(name).cloned();
+    let media = (said(CONTENT_TYPE).unwrap_or(NOTHING), said(ACCEPT).unwrap_or(ANYTHING));
+    let betas = betas::told(&call.headers, &provider.betas)?;
+    let outgoing = Outgoing::as_it_is(at.offer, (method.clone(), uri), (call.body.clone(), media));
+    // Its answer, and an error, are the caller's as they come.
+    Ok(Outgoing { betas, dialect: call.dialect(), ..outgoing })
 }
 
 /// The request about a thing that the provider keeps, by its own name of it.
@@ -353,12 +379,12 @@ impl Outgoing {
         match provider.credential_of(key) {
             Some(Credential::Header(name, value)) => drop(headers.insert(name.clone(), value.clone())),
             Some(Credential::Signed(signer)) => {
-                signer.sign(&self.uri, provider.origin.host(), &mut headers, &self.body);
+                signer.sign((&self.method, &self.uri), provider.origin.host(), &mut headers, &self.body);
             }
             Some(Credential::Token(token)) => match token.held() {
                 Some(CloudCredential::Bearer(value)) => drop(headers.insert(AUTHORIZATION, value)),
                 Some(CloudCredential::Signer(signer)) => {
-                    signer.sign(&self.uri, provider.origin.host(), &mut headers, &self.body);
+                    signer.sign((&self.method, &self.uri), provider.origin.host(), &mut headers, &self.body);
                 }
                 None => {}
             },
@@ -461,7 +487,9 @@ fn settings_within(
 }
 
 fn finish(headers: &mut HeaderMap, (kind, accepted): &(HeaderValue, HeaderValue), provider: &Provider) {
-    headers.insert(CONTENT_TYPE, kind.clone());
+    if !kind.is_empty() {
+        headers.insert(CONTENT_TYPE, kind.clone());
+    }
     headers.insert(ACCEPT, accepted.clone());
     headers.insert(ACCEPT_ENCODING, IDENTITY);
     for (name, value) in &provider.set_headers {

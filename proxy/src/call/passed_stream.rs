@@ -41,11 +41,12 @@ impl PassedStream {
     pub(super) fn new(call: &InboundCall, has_events: bool, provider: &Provider) -> Self {
         Self {
             dialect: call.dialect(),
-            // What was answered before was paid for then.
-            events: (has_events && call.object().is_none()).then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
+            // What was answered before was paid for then, and of what nobody has read nobody says more.
+            events: (has_events && call.object().is_none() && call.named().is_none())
+                .then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
             draws: call.operation.draws(),
             began: false,
-            may_be_empty: call.object().is_some_and(StoredObject::is_bytes),
+            may_be_empty: call.named().is_some() || call.object().is_some_and(StoredObject::is_bytes),
             usage: None,
             batch: call.object().and_then(|object| object.usage(call.dialect(), provider)),
             is_free: call.object().is_some(),

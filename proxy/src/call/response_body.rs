@@ -196,6 +196,11 @@ impl Drop for ResponseBody {
                 self.context.note(|entry| entry.bytes_out(body.len() as u64));
                 self.close(end, at);
             }
+            // Nor is one that is over before it begins.
+            Content::Stream(stream) if !self.begun && !self.confirms && stream.is_over() => {
+                drop(stream);
+                self.close(End::Done, Instant::now());
+            }
             // The cache still wants the answer that this caller does not.
             Content::Stream(stream) if !too_long && stream.is_wanted() && self.context.worker.background.has_room() => {
                 self.context.leave();

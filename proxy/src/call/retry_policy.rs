@@ -138,6 +138,13 @@ pub(super) const fn with_callers_key(decision: RetryDecision, kind: ErrorKind) -
     }
 }
 
+/// The decision about a request that a provider may have had, at a path of which nobody here knows what it does: what may not be repeated
+/// is not, and nothing is learnt from it of the calls that the endpoint is there for.
+pub(super) const fn at_named_path(decision: RetryDecision, may_be_repeated: bool) -> RetryDecision {
+    let retry = if may_be_repeated { decision.retry } else { Retry::No };
+    RetryDecision { retry, counts_against_circuit: false, cooldown: Cooldown::None, ..decision }
+}
+
 /// A 429: it works, only not for us and not now. The pause says so, the circuit is for what is broken.
 fn limited(error: &ProviderError, wait: Option<Duration>, retry: Retry) -> RetryDecision {
     let end = AttemptEnd::RateLimited;

@@ -161,7 +161,8 @@ async fn fetched(
     let context = CallContext::open(Rc::clone(&of.worker), caller, parent.operation, None);
     context.know_as(of);
     let (operation, envelope) = (parent.operation, parent.envelope);
-    let addressed = Addressed { operation, model: None, stream: Some(false), envelope, methods: "", stored: None };
+    let addressed =
+        Addressed { operation, model: None, stream: Some(false), envelope, methods: "", stored: None, named: None };
     let (headers, uri, charge) = (parent.headers.clone(), parent.uri().clone(), of.worker.memory.nothing());
     let received = Received { headers, uri, body: Bytes::new(), charge, at: context.arrived };
     let call = InboundCall::read(&context, &addressed, received)?;

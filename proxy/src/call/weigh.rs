@@ -125,6 +125,9 @@ pub(super) fn form(call: &InboundCall) -> TimedAnswer {
 pub(super) fn fit(call: &InboundCall, (target, room): (RouteTarget<'_>, Room), provider: &Provider) -> bool {
     let routed = outgoing::routed_model(call, target);
     let spoken = provider.speaks(call.operation, call.dialect(), routed);
+    if call.named().is_some() {
+        return spoken.is_some();
+    }
     if let Some(object) = call.object() {
         let is_asked_for = call.model().is_empty() || provider.serves(routed);
         return spoken.is_some() && object.is_kept_by(provider) && is_asked_for;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sluicegate_config::identity::AwsKeys;
 
 use super::sigv4::{self, DayKey, Scope, Signable, SigningTime};
@@ -35,7 +35,13 @@ impl AwsSigner {
     }
 
     /// Signs a request: its host, its date and its body, and the session where the keys belong to one.
-    pub(crate) fn sign(&self, uri: &Uri, host: &HeaderValue, headers: &mut HeaderMap, body: &[u8]) {
+    pub(crate) fn sign(
+        &self,
+        (method, uri): (&Method, &Uri),
+        host: &HeaderValue,
+        headers: &mut HeaderMap,
+        body: &[u8],
+    ) {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let time = SigningTime::of(i64::try_from(seconds).unwrap_or_default());
         let key = self.key(&time);
@@ -43,7 +49,7 @@ impl AwsSigner {
         let mut signed = vec![("host", host.as_str()), ("x-amz-date", time.as_str())];
         signed.extend(self.keys.token.as_deref().map(|token| ("x-amz-security-token", token)));
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
-        let signable = Signable { method: "POST", path, query, headers: &signed, body };
+        let signable = Signable { method: method.as_str(), path, query, headers: &signed, body };
         let line = sigv4::authorization((&self.keys.id, &key), &self.scope, &time, &signable);
         headers.extend(HeaderValue::from_str(time.as_str()).ok().map(|value| (X_AMZ_DATE, value)));
         if let Some(mut token) = self.keys.token.as_deref().and_then(|token| HeaderValue::from_str(token).ok()) {

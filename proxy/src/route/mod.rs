@@ -4,6 +4,9 @@
 //! wins (exact, then the longest prefix, then regex, then any), then more further conditions, then the older route,
 //! then the smaller id. An exact model name is found by hash, whatever the number of routes.
 //!
+//! A call to a path that the gateway has no words for asks for no model: its path stands in the model's place (exact, then the longest
+//! prefix), among the conditions that name one, and no other condition takes it.
+//!
 //! A route is compiled once, when it is filed. Copies of the index are cheap and share what is filed in them; a change
 //! copies the lists it falls in.
 
@@ -13,7 +16,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use regex::Regex;
-use sluicegate_config::{Complexity, ConsumerMatch, HeaderMatch, HeaderValueMatch, Match, ObjectId, Route};
+use sluicegate_config::{Complexity, ConsumerMatch, HeaderMatch, HeaderValueMatch, Match, ObjectId, PathMatch, Route};
 
 use crate::consumer::KnownConsumer;
 use crate::matching::{AskedAmount, ModelTest, anchored};
@@ -36,11 +39,28 @@ pub struct Filed<R> {
 #[derive(Debug)]
 pub struct Index<R> {
     exact: PersistentMap<Box<str>, Arc<[IndexEntry<R>]>>,
-    prefix: PersistentMap<Box<str>, Arc<[IndexEntry<R>]>>,
-    /// Lengths of the prefixes there are, longest first, and how many lists have each.
-    prefix_lengths: Arc<BTreeMap<Reverse<usize>, usize>>,
+    prefix: PrefixLists<R>,
     regex: Arc<Vec<IndexEntry<R>>>,
     any: Arc<Vec<IndexEntry<R>>>,
+    paths: PersistentMap<Box<str>, Arc<[IndexEntry<R>]>>,
+    path_prefix: PrefixLists<R>,
+}
+
+/// Lists by the beginnings of what leads to them.
+#[derive(Debug)]
+struct PrefixLists<R> {
+    lists: PersistentMap<Box<str>, Arc<[IndexEntry<R>]>>,
+    /// Lengths of the prefixes there are, longest first, and how many lists have each.
+    lengths: Arc<BTreeMap<Reverse<usize>, usize>>,
+}
+
+/// The thing by which a call is matched first.
+#[derive(Debug, Clone, Copy)]
+enum Sought<'a> {
+    /// The model that it asks for.
+    Model(&'a str),
+    /// The path of one that passes unread.
+    Path(&'a str),
 }
 
 /// One condition of one rule, in the list that its model leads to; lists are in the order of preference.
@@ -55,6 +75,8 @@ struct IndexEntry<R> {
 #[derive(Debug)]
 struct Condition {
     model: ModelTest,
+    /// Of a call that passes unread. Where it is there, no model holds.
+    path: Option<PathMatch>,
     headers: Box<[HeaderTest]>,
     consumers: Option<ConsumerMatch>,
     complexity: Option<Complexity>,
@@ -87,9 +109,10 @@ impl<R> Clone for Index<R> {
         Self {
             exact: self.exact.clone(),
             prefix: self.prefix.clone(),
-            prefix_lengths: Arc::clone(&self.prefix_lengths),
             regex: Arc::clone(&self.regex),
             any: Arc::clone(&self.any),
+            paths: self.paths.clone(),
+            path_prefix: self.path_prefix.clone(),
         }
     }
 }
@@ -98,11 +121,46 @@ impl<R> Default for Index<R> {
     fn default() -> Self {
         Self {
             exact: PersistentMap::default(),
-            prefix: PersistentMap::default(),
-            prefix_lengths: Arc::default(),
+            prefix: PrefixLists::default(),
             regex: Arc::default(),
             any: Arc::default(),
+            paths: PersistentMap::default(),
+            path_prefix: PrefixLists::default(),
         }
+    }
+}
+
+impl<R> Clone for PrefixLists<R> {
+    fn clone(&self) -> Self {
+        Self { lists: self.lists.clone(), lengths: Arc::clone(&self.lengths) }
+    }
+}
+
+impl<R> Default for PrefixLists<R> {
+    fn default() -> Self {
+        Self { lists: PersistentMap::default(), lengths: Arc::default() }
+    }
+}
+
+impl<R> PrefixLists<R> {
+    fn change(&mut self, prefix: &str, change: impl FnOnce(&mut Vec<IndexEntry<R>>)) {
+        let before = self.lists.size();
+        persistent::change(&mut self.lists, prefix.into(), change);
+        let (after, length) = (self.lists.size(), Reverse(prefix.len()));
+        if after != before {
+            let lengths = Arc::make_mut(&mut self.lengths);
+            let count = lengths.entry(length).or_default();
+            *count = (*count + after).saturating_sub(before);
+            if *count == 0 {
+                lengths.remove(&length);
+            }
+        }
+    }
+
+    /// The lists of all beginnings that a text has, the longest first.
+    fn of(&self, text: &str) -> impl Iterator<Item = &[IndexEntry<R>]> {
+        let lists = self.lengths.keys().filter_map(|Reverse(length)| self.lists.get(text.get(..*length)?));
+        lists.map(|list| &**list)
     }
 }
 
@@ -141,9 +199,10 @@ impl<R> Filed<R> {
         self.rules.iter().flatten().any(|condition| !condition.is_for(Some(consumer)))
     }
 
-    /// True if a rule takes any of a caller's calls.
+    /// True if a rule takes any of a caller's calls for models.
     pub(crate) fn is_for(&self, rule: usize, consumer: Option<&KnownConsumer>) -> bool {
-        self.rules.get(rule).into_iter().flatten().any(|condition| condition.is_for(consumer))
+        let mut all = self.rules.get(rule).into_iter().flatten();
+        all.any(|condition| condition.path.is_none() && condition.is_for(consumer))
     }
 
     /// The exact names that a rule matches for a caller.
@@ -169,25 +228,20 @@ impl<R> IndexEntry<R> {
         (Reverse(headers), self.filed.created, &self.filed.id.0, self.rule, self.condition)
     }
 
-    fn holds(
-        &self,
-        (model, headers): (&str, &HeaderMap),
-        consumer: Option<&KnownConsumer>,
-        asking: LookAtAsked<'_>,
-    ) -> bool {
-        self.condition().is_some_and(|condition| condition.holds((model, headers), consumer, asking))
+    fn holds(&self, of: (Sought<'_>, &HeaderMap), consumer: Option<&KnownConsumer>, asking: LookAtAsked<'_>) -> bool {
+        self.condition().is_some_and(|condition| condition.holds(of, consumer, asking))
     }
 
     /// An entry counts only where no earlier rule of its route takes the call: that rule is then the route's
     /// candidate, and stands in a list of its own.
     fn shadowed(
         &self,
-        (model, headers): (&str, &HeaderMap),
+        of: (Sought<'_>, &HeaderMap),
         consumer: Option<&KnownConsumer>,
         asking: LookAtAsked<'_>,
     ) -> bool {
         let earlier = self.filed.rules.get(..self.rule);
-        earlier.into_iter().flatten().flatten().any(|condition| condition.holds((model, headers), consumer, asking))
+        earlier.into_iter().flatten().flatten().any(|condition| condition.holds(of, consumer, asking))
     }
 }
 
@@ -197,7 +251,7 @@ impl<R> Index<R> {
         for (rule, conditions) in filed.rules.iter().enumerate() {
             for (condition, test) in conditions.iter().enumerate() {
                 let entry = IndexEntry { filed: Arc::clone(filed), rule, condition };
-                self.change(&test.model, |list| {
+                self.change(test, |list| {
                     let at = list.partition_point(|other| other.preference() < entry.preference());
                     list.insert(at, entry);
                 });
@@ -208,37 +262,31 @@ impl<R> Index<R> {
     /// Takes a route out.
     pub fn remove(&mut self, filed: &Filed<R>) {
         for test in filed.rules.iter().flatten() {
-            self.change(&test.model, |list| list.retain(|entry| entry.filed.id != filed.id));
+            self.change(test, |list| list.retain(|entry| entry.filed.id != filed.id));
         }
     }
 
-    fn change(&mut self, model: &ModelTest, change: impl FnOnce(&mut Vec<IndexEntry<R>>)) {
-        match model {
-            ModelTest::Any => change(Arc::make_mut(&mut self.any)),
-            ModelTest::Exact(name) => persistent::change(&mut self.exact, name.clone(), change),
-            ModelTest::Prefix(prefix) => {
-                let before = self.prefix.size();
-                persistent::change(&mut self.prefix, prefix.clone(), change);
-                let (after, length) = (self.prefix.size(), Reverse(prefix.len()));
-                if after != before {
-                    let lengths = Arc::make_mut(&mut self.prefix_lengths);
-                    let count = lengths.entry(length).or_default();
-                    *count = (*count + after).saturating_sub(before);
-                    if *count == 0 {
-                        lengths.remove(&length);
-                    }
-                }
-            }
-            ModelTest::Regex(_) => change(Arc::make_mut(&mut self.regex)),
-            ModelTest::Never => {}
+    fn change(&mut self, test: &Condition, change: impl FnOnce(&mut Vec<IndexEntry<R>>)) {
+        match (&test.path, &test.model) {
+            (Some(PathMatch::Exact(path)), _) => persistent::change(&mut self.paths, path.as_str().into(), change),
+            (Some(PathMatch::Prefix(prefix)), _) => self.path_prefix.change(prefix, change),
+            (None, ModelTest::Any) => change(Arc::make_mut(&mut self.any)),
+            (None, ModelTest::Exact(name)) => persistent::change(&mut self.exact, name.clone(), change),
+            (None, ModelTest::Prefix(prefix)) => self.prefix.change(prefix, change),
+            (None, ModelTest::Regex(_)) => change(Arc::make_mut(&mut self.regex)),
+            (None, ModelTest::Never) => {}
         }
     }
 
     /// The lists that a model leads to, in the order of preference.
     fn lists(&self, model: &str) -> impl Iterator<Item = &[IndexEntry<R>]> {
-        let exact = self.exact.get(model).into_iter();
-        let prefixes = self.prefix_lengths.keys().filter_map(|Reverse(length)| self.prefix.get(model.get(..*length)?));
-        exact.chain(prefixes).map(|list| &**list).chain([self.regex.as_slice(), self.any.as_slice()])
+        let exact = self.exact.get(model).into_iter().map(|list| &**list);
+        exact.chain(self.prefix.of(model)).chain([self.regex.as_slice(), self.any.as_slice()])
+    }
+
+    /// Those that a path leads to.
+    fn lists_of_path(&self, path: &str) -> impl Iterator<Item = &[IndexEntry<R>]> {
+        self.paths.get(path).into_iter().map(|list| &**list).chain(self.path_prefix.of(path))
     }
 
     /// The route that takes a caller's call for this model with these headers, and which of its rules.
@@ -250,11 +298,36 @@ impl<R> Index<R> {
         consumer: Option<&KnownConsumer>,
         asking: LookAtAsked<'_>,
     ) -> Option<(&Filed<R>, usize)> {
-        let of = (model, headers);
+        let of = (Sought::Model(model), headers);
         self.lists(model)
             .flatten()
             .find(|entry| entry.holds(of, consumer, asking) && !entry.shadowed(of, consumer, asking))
             .map(|entry| (&*entry.filed, entry.rule))
+    }
+
+    /// The route that takes a caller's call to this path, which passes unread, and which of its rules.
+    #[must_use]
+    pub(crate) fn find_path(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        consumer: Option<&KnownConsumer>,
+    ) -> Option<(&Filed<R>, usize)> {
+        let (of, nothing) = ((Sought::Path(path), headers), &AskedAmount::default);
+        self.lists_of_path(path)
+            .flatten()
+            .find(|entry| entry.holds(of, consumer, nothing) && !entry.shadowed(of, consumer, nothing))
+            .map(|entry| (&*entry.filed, entry.rule))
+    }
+
+    /// True if a rule names this path, for whomever.
+    pub(crate) fn names_path(&self, path: &str) -> bool {
+        self.lists_of_path(path).next().is_some()
+    }
+
+    /// True if a rule names any path.
+    pub(crate) fn names_paths(&self) -> bool {
+        !(self.paths.is_empty() && self.path_prefix.lists.is_empty())
     }
 
     /// The rules that could take a caller's calls for this model, with the headers they may ask for.
@@ -275,6 +348,7 @@ impl Condition {
         if matches.is_empty() {
             return Box::new([Self {
                 model: ModelTest::Any,
+                path: None,
                 headers: Box::default(),
                 consumers: None,
                 complexity: None,
@@ -286,20 +360,27 @@ impl Condition {
     fn of(from: &Match) -> Self {
         let headers = from.headers.iter().map(HeaderTest::of).collect::<Option<_>>();
         let (consumers, complexity) = (from.consumers.clone(), from.complexity);
+        let is_of_model = from.path.is_none();
         match headers {
-            Some(headers) => Self { model: ModelTest::of(from.model.as_ref()), headers, consumers, complexity },
-            None => Self { model: ModelTest::Never, headers: Box::default(), consumers, complexity },
+            Some(headers) => {
+                let model = if is_of_model { ModelTest::of(from.model.as_ref()) } else { ModelTest::Never };
+                Self { model, path: from.path.clone(), headers, consumers, complexity }
+            }
+            None => Self { model: ModelTest::Never, path: None, headers: Box::default(), consumers, complexity },
         }
     }
 
     fn holds(
         &self,
-        (model, headers): (&str, &HeaderMap),
+        (sought, headers): (Sought<'_>, &HeaderMap),
         consumer: Option<&KnownConsumer>,
         asking: LookAtAsked<'_>,
     ) -> bool {
-        self.may_hold(model, consumer)
-            && self.headers.iter().all(|test| test.holds(headers))
+        let may = match sought {
+            Sought::Model(model) => self.may_hold(model, consumer),
+            Sought::Path(path) => self.is_for(consumer) && self.path.as_ref().is_some_and(|test| test.holds(path)),
+        };
+        may && self.headers.iter().all(|test| test.holds(headers))
             && self.complexity.as_ref().is_none_or(|conditions| asking().is_within(conditions))
     }
 

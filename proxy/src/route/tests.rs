@@ -36,11 +36,23 @@ fn route(created: i64, rules: Vec<Rule>) -> Route {
 }
 
 fn exact(model: &str) -> Match {
-    Match { model: Some(ModelMatch::Exact(model.into())), headers: Vec::new(), consumers: None, complexity: None }
+    Match {
+        model: Some(ModelMatch::Exact(model.into())),
+        headers: Vec::new(),
+        consumers: None,
+        complexity: None,
+        path: None,
+    }
 }
 
 fn prefix(model: &str) -> Match {
-    Match { model: Some(ModelMatch::Prefix(model.into())), headers: Vec::new(), consumers: None, complexity: None }
+    Match {
+        model: Some(ModelMatch::Prefix(model.into())),
+        headers: Vec::new(),
+        consumers: None,
+        complexity: None,
+        path: None,
+    }
 }
 
 fn header(name: &str) -> HeaderMatch {
@@ -113,6 +125,7 @@ fn patterns_match_whole_names_and_broken_ones_nothing() {
         headers: Vec::new(),
         consumers: None,
         complexity: None,
+        path: None,
     };
     let routes =
         [("a/r", route(0, vec![rule(vec![regex("gpt-[0-9]|o1")])])), ("b/x", route(0, vec![rule(vec![regex("(")])]))];
@@ -123,23 +136,63 @@ fn patterns_match_whole_names_and_broken_ones_nothing() {
     assert!(find(&routes, "xo1", &none).is_none());
 }
 
+fn on_path(path: PathMatch) -> Match {
+    Match { model: None, headers: Vec::new(), consumers: None, complexity: None, path: Some(path) }
+}
+
+#[test]
+fn a_path_is_taken_by_who_names_it_and_by_nobody_else() {
+    let (exact_path, below) = (|path: &str| PathMatch::Exact(path.into()), |path: &str| PathMatch::Prefix(path.into()));
+    let shadowed = vec![rule(vec![on_path(below("/v1/tuning/"))]), rule(vec![on_path(exact_path("/v1/tuning/jobs"))])];
+    let routes = [
+        ("a/any", route(0, vec![rule(vec![])])),
+        ("b/exact", route(1, vec![rule(vec![exact("m")]), rule(vec![on_path(exact_path("/tokenize"))])])),
+        ("c/prefix", route(1, shadowed)),
+        ("d/longer", route(1, vec![rule(vec![on_path(below("/v1/tuning/jobs/"))])])),
+    ];
+    let routes: BTreeMap<ObjectId, Route> =
+        routes.into_iter().map(|(id, route)| (ObjectId(id.into()), route)).collect();
+    let index = index(&routes);
+    let none = HeaderMap::new();
+    for (path, found) in [
+        ("/tokenize", Some(("b/exact", 1))),
+        ("/tokenize/x", None),
+        ("/Tokenize", None),
+        ("/other", None),
+        ("/v1/tuning/", None),
+        ("/v1/tuning", None),
+        ("/v1/tuning/x", Some(("c/prefix", 0))),
+        ("/v1/tuning/jobs", Some(("c/prefix", 0))),
+        ("/v1/tuning/jobs/1", Some(("d/longer", 0))),
+        ("m", None),
+    ] {
+        let taken = index.find_path(path, &none, None).map(|(filed, rule)| (filed.id.0.as_str(), rule));
+        assert_eq!(taken, found, "{path}");
+    }
+    assert!(index.names_paths() && index.names_path("/tokenize") && !index.names_path("/m"));
+    let of_model = index.find("/tokenize", &none, None, &AskedAmount::default).unwrap().0;
+    assert_eq!(of_model.id.0, "a/any");
+    assert!(!Index::<()>::default().names_paths());
+}
+
 /// The documented rules, said the long way.
-fn scan(routes: &BTreeMap<ObjectId, Route>, model: &str, headers: &HeaderMap) -> Option<(String, usize)> {
-    let specificity = |condition: &Condition| match &condition.model {
-        ModelTest::Exact(_) => (4, 0),
-        ModelTest::Prefix(prefix) => (3, prefix.len()),
-        ModelTest::Regex(_) => (2, 0),
-        ModelTest::Any => (1, 0),
-        ModelTest::Never => (0, 0),
+fn scan(routes: &BTreeMap<ObjectId, Route>, sought: Sought<'_>, headers: &HeaderMap) -> Option<(String, usize)> {
+    let specificity = |condition: &Condition| match (&condition.path, &condition.model) {
+        (Some(PathMatch::Exact(_)), _) | (None, ModelTest::Exact(_)) => (4, 0),
+        (Some(PathMatch::Prefix(prefix)), _) => (3, prefix.len()),
+        (None, ModelTest::Prefix(prefix)) => (3, prefix.len()),
+        (None, ModelTest::Regex(_)) => (2, 0),
+        (None, ModelTest::Any) => (1, 0),
+        (None, ModelTest::Never) => (0, 0),
     };
     let candidates = routes.iter().filter_map(|(id, route)| {
         let (rule, conditions) =
             route.rules.iter().map(|rule| Condition::all(&rule.matches)).enumerate().find(|(_, conditions)| {
-                conditions.iter().any(|condition| condition.holds((model, headers), None, &AskedAmount::default))
+                conditions.iter().any(|condition| condition.holds((sought, headers), None, &AskedAmount::default))
             })?;
         let best = conditions
             .iter()
-            .filter(|condition| condition.holds((model, headers), None, &AskedAmount::default))
+            .filter(|condition| condition.holds((sought, headers), None, &AskedAmount::default))
             .map(|condition| (specificity(condition), condition.headers.len()))
             .max()?;
         Some((Reverse(best), route.created, id.0.clone(), rule))
@@ -156,7 +209,15 @@ fn some_match() -> impl Strategy<Value = Match> {
         name.prop_map(|name| Some(ModelMatch::Regex(format!("{name}.?")))),
     ];
     let headers = prop::collection::vec(prop_oneof![Just("x-a"), Just("x-b")].prop_map(header), 0..3);
-    (model, headers).prop_map(|(model, headers)| Match { model, headers, consumers: None, complexity: None })
+    let path = prop_oneof![
+        3 => Just(None),
+        1 => name.prop_map(|path| Some(PathMatch::Exact(path))),
+        1 => "[ab]{0,2}".prop_map(|path| Some(PathMatch::Prefix(path))),
+    ];
+    (model, headers, path).prop_map(|(model, headers, path)| {
+        let model = model.filter(|_| path.is_none());
+        Match { model, headers, consumers: None, complexity: None, path }
+    })
 }
 
 fn some_route() -> impl Strategy<Value = Route> {
@@ -182,7 +243,9 @@ proptest! {
         let routes: BTreeMap<ObjectId, Route> = routes.into_iter().enumerate().map(|(at, route)| (name(at), route)).collect();
         let index = index(&routes);
         let found = index.find(&model, &headers, None, &AskedAmount::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
-        prop_assert_eq!(found, scan(&routes, &model, &headers));
+        prop_assert_eq!(found, scan(&routes, Sought::Model(&model), &headers));
+        let found = index.find_path(&model, &headers, None).map(|(filed, rule)| (filed.id.0.clone(), rule));
+        prop_assert_eq!(found, scan(&routes, Sought::Path(&model), &headers));
     }
 
     #[test]
@@ -212,11 +275,13 @@ proptest! {
         for (index, routes) in copies {
             for model in &models {
                 let found = index.find(model, &headers, None, &AskedAmount::default).map(|(filed, rule)| (filed.id.0.clone(), rule));
-                prop_assert_eq!(found, scan(&routes, model, &headers));
+                prop_assert_eq!(found, scan(&routes, Sought::Model(model), &headers));
+                let found = index.find_path(model, &headers, None).map(|(filed, rule)| (filed.id.0.clone(), rule));
+                prop_assert_eq!(found, scan(&routes, Sought::Path(model), &headers));
             }
         }
         kept.values().for_each(|filed| index.remove(filed));
-        prop_assert_eq!((index.exact.size(), index.prefix.size(), index.prefix_lengths.len()), (0, 0, 0));
-        prop_assert!(index.regex.is_empty() && index.any.is_empty());
+        prop_assert_eq!((index.exact.size(), index.prefix.lists.size(), index.prefix.lengths.len()), (0, 0, 0));
+        prop_assert!(index.regex.is_empty() && index.any.is_empty() && !index.names_paths());
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sluicegate_config::{
@@ -446,6 +447,29 @@ impl Ready {
         found.map_or(Permission::NotFound, |found| Permission::Granted(filed.route.ix, rule, found))
     }
 
+    /// The rule that takes a caller's call to this path, which passes unread, and where it is. It asks for no model.
+    pub(crate) fn find_path(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        consumer: Option<&KnownConsumer>,
+    ) -> Option<(RouteIx, usize, &Rule)> {
+        let (filed, rule) = self.index.find_path(path, headers, consumer)?;
+        let is_permitted = filed.route.access.permits(consumer);
+        let found = filed.route.rules.get(rule).filter(|_| is_permitted)?;
+        Some((filed.route.ix, rule, found))
+    }
+
+    /// True if a rule names this path, for whomever.
+    pub(crate) fn names_path(&self, path: &str) -> bool {
+        self.index.names_path(path)
+    }
+
+    /// True if a rule names any path.
+    pub(crate) fn names_paths(&self) -> bool {
+        self.index.names_paths()
+    }
+
     /// The rule by which a caller may ask an endpoint of which this is so, and where it is: of all such the first of the oldest route.
     pub(crate) fn find_keeper(
         &self,
@@ -500,6 +524,9 @@ impl Provider {
         caller: Dialect,
         model: impl Fn() -> &'m str,
     ) -> Option<&OfferAt> {
+        if operation == Operation::NamedPath {
+            return self.offers.iter().find(|at| at.offer.operation == operation);
+        }
         let fits = |at: &&OfferAt| {
             let is_it = at.offer.operation == operation
                 || (operation.generates() && at.offer.operation.generates())
@@ -537,6 +564,11 @@ impl Provider {
 }
 
 impl OfferAt {
+    /// The URI of a path with its query, which stands there as callers write it.
+    pub(crate) fn uri_of_path(&self, path: &str) -> Option<Uri> {
+        format!("{}{path}", self.path).parse::<PathAndQuery>().ok().map(Uri::from)
+    }
+
     /// The URI of a call to a model; `None`: there is none that names it.
     pub(crate) fn uri(&self, origin: &Origin, model: &str, (stream, translated): (bool, bool)) -> Option<Uri> {
         let path = self.offer.stream_path.filter(|_| stream);

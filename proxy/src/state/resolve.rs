@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue};
 use sluicegate_config::compile::Credentials;
 use sluicegate_config::identity::{Identity, aws_keys};
-use sluicegate_config::{self as config, CoalesceScope, CredentialId, ObjectId};
+use sluicegate_config::{self as config, CoalesceScope, CredentialId, ObjectId, ProviderKind};
 
 use sluicegate_dialects::RequestShape;
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
@@ -256,7 +256,7 @@ impl Resolving<'_> {
                 limits: limits.clone(),
                 gates: self.gates(from, &address),
                 address: address.as_str().into(),
-                offers: offers(&origin, (kind, from.api_version.as_deref()), profile.look_alike.as_ref())?,
+                offers: offers((&origin, from), kind, profile.look_alike.as_ref())?,
                 kind,
                 weight,
                 priority: from.priority,
@@ -545,8 +545,8 @@ fn smallest_window(pool: &config::Pool) -> Option<u64> {
 
 /// The operations that a kind of provider offers, at this one.
 fn offers(
-    origin: &Origin,
-    (kind, version): (&'static KindProfile, Option<&str>),
+    (origin, from): (&Origin, &config::Provider),
+    kind: &'static KindProfile,
     look_alike: Option<&LookAlike>,
 ) -> Result<Vec<OfferAt>, String> {
     let is_there = |offer: &&Offer| {
@@ -559,11 +559,13 @@ fn offers(
         look_alike.is_none_or(|row| row.has(beside))
     };
     let offer = |offer: &'static Offer| {
-        let path = offer.path.replace("{version}", version.unwrap_or_default());
+        let path = offer.path.replace("{version}", from.api_version.as_deref().unwrap_or_default());
         let uri = if offer.names_the_model() { Ok(None) } else { origin.uri(&path).map(Some) };
         uri.map(|uri| OfferAt { offer, path: path.into(), uri }).map_err(|error| error.to_string())
     };
-    kind.offers.iter().filter(is_there).map(offer).collect()
+    let above = origin.above_its_api(from.kind == ProviderKind::AzureOpenAi);
+    let named = OfferAt { offer: &profiles::NAMED_PATH, path: above.into(), uri: None };
+    kind.offers.iter().filter(is_there).map(offer).chain([Ok(named)]).collect()
 }
 
 fn names(from: &[String]) -> Vec<HeaderName> {

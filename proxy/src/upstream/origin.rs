@@ -209,6 +209,13 @@ impl Origin {
         Ok(Uri::from(path))
     }
 
+    /// The part of its own path that its API's begins behind, as callers write that: of `https://host/openai/v1` it is `/openai`, for their
+    /// paths say the version themselves. Azure's say `/openai` too.
+    pub(crate) fn above_its_api(&self, is_azures: bool) -> &str {
+        let prefix = above_the_version(&self.0.prefix);
+        if is_azures { prefix.strip_suffix("/openai").unwrap_or(prefix) } else { prefix }
+    }
+
     /// The value of its `host` header.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
@@ -245,6 +252,14 @@ fn prefix_of(path: Option<&PathAndQuery>) -> Result<String, OriginError> {
     Ok(path.path().trim_end_matches('/').to_owned())
 }
 
+fn above_the_version(prefix: &str) -> &str {
+    // A project and a location stand behind the version at Google's.
+    let prefix = prefix.split_once("/projects/").map_or(prefix, |(above, _)| above);
+    let (above, last) = prefix.rsplit_once('/').unwrap_or(("", ""));
+    let is_version = last.strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    if is_version { above } else { prefix }
+}
+
 fn host_of(host: &str) -> Host {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     bare.parse().map_or_else(|_| Host::Name(bare.to_ascii_lowercase()), Host::Ip)
@@ -255,4 +270,26 @@ fn key_of(pool: &ObjectId, provider: &Provider, address: (bool, &Host, &Host, u1
     (&pool.0, &provider.name, address, &provider.connection, &provider.simulated).hash(&mut hasher);
     let _ = hasher.finish();
     hasher.digest128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_at_the_end_is_the_callers_to_say() {
+        for (prefix, above) in [
+            ("/v1", ""),
+            ("", ""),
+            ("/v1beta", ""),
+            ("/openai/v1", "/openai"),
+            ("/api/paas/v4", "/api/paas"),
+            ("/openai", "/openai"),
+            ("/serving-endpoints", "/serving-endpoints"),
+            ("/vendor", "/vendor"),
+            ("/v1/projects/p/locations/l", ""),
+        ] {
+            assert_eq!(above_the_version(prefix), above, "{prefix}");
+        }
+    }
 }

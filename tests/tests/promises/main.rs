@@ -43,6 +43,7 @@ mod offline;
 mod operations;
 mod overflow;
 mod passthrough;
+mod paths;
 mod prompt_cache;
 mod protocols;
 mod provider_keys;
