@@ -353,8 +353,11 @@ async fn hedged<'a>(
     let attempt = shared.attempt(round, with, (turn.now, true), progress);
     let second = pin!(attempt.run(&mut outgoing, (turn.permit, turn.holds)));
     let (outcome, is_second) = match select(first, second).await {
-        Either::Left((outcome, other)) => (either(outcome, other, progress).await, false),
-        Either::Right((outcome, other)) => (either(outcome, other, progress).await, true),
+        Either::Left((outcome, other)) => either(outcome, other, progress).await,
+        Either::Right((outcome, other)) => {
+            let (outcome, is_others) = either(outcome, other, progress).await;
+            (outcome, !is_others)
+        }
     };
     hedging.waited();
     if is_second && outcome.is_ok() {
@@ -363,18 +366,26 @@ async fn hedged<'a>(
     outcome
 }
 
-/// The outcome that came first, or that of the other attempt where the first is a failure that it may mend.
+/// The outcome that came first, or that of the other attempt (`true`) where the first is a failure: also of what is said to be the caller's
+/// own mistake the other one may know better, since its model may take more.
 async fn either(
     outcome: Result<Exchange, Failure>,
     other: impl Future<Output = Result<Exchange, Failure>>,
     progress: &mut CallProgress,
-) -> Result<Exchange, Failure> {
-    match outcome {
-        Err(failure) if failure.retry != Retry::No => {
-            progress.fail(failure);
-            other.await
+) -> (Result<Exchange, Failure>, bool) {
+    let failure = match outcome {
+        Ok(exchange) => return (Ok(exchange), false),
+        Err(failure) => failure,
+    };
+    match other.await {
+        Err(later) if failure.retry == Retry::No => {
+            progress.fail(later);
+            (Err(failure), false)
         }
-        outcome => outcome,
+        outcome => {
+            progress.fail(failure);
+            (outcome, true)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream};
+use sluicegate_tests::upstream::{Act, Upstream, answer};
 
 use crate::resources::{CHAT, WAYS, openai_stream, openai_whole, plain_upstream, pool, provider, rule};
 
@@ -172,4 +172,25 @@ async fn without_a_time_it_is_what_most_calls_have_waited() {
     let answer = ask(&client, json!({"stream": true})).await;
     assert!(answer.is_good() && answer.text().contains("fine"), "{}", answer.text());
     assert_eq!(second.calls(), before + 1);
+}
+
+#[tokio::test]
+async fn who_can_not_take_the_call_spoils_no_answer_that_is_about_to_come() {
+    let first = Upstream::start(|received| {
+        let acts = if received.streams() { openai_stream("first") } else { vec![openai_whole("first")] };
+        std::iter::once(Act::Wait(Duration::from_millis(600))).chain(acts).collect()
+    })
+    .unwrap();
+    let error = br#"{"error":{"message":"no","type":"invalid_request_error"}}"#;
+    for code in [400, 404, 413, 422, 500] {
+        let second = Upstream::always(vec![answer(code, &[("content-type", "application/json")], error)]).unwrap();
+        let proxy = house(&first, &second, "    hedge: {after: 50ms, maxPercent: 100}\n");
+        for way in WAYS {
+            let got = way.call(&proxy.client(), "m", &[]).await;
+            assert_eq!(way.said(&got), "first", "{code} {way:?}: {}", got.text());
+        }
+        assert_eq!(second.calls(), 4, "{code}");
+        let won = count(&proxy, "sluicegate_hedged_attempts_total", &[("outcome", "won")]);
+        assert!(won < 0.1, "{code}: {won}");
+    }
 }
