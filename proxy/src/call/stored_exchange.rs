@@ -69,7 +69,7 @@ async fn noted(call: &InboundCall, address: &StoredAddress, (status, body): (Sta
                 lists.add(list, id).await;
             }
         }
-        (StoredAction::Delete, Some(id)) if row.kind() != IdKind::Response => lists.remove(list, id).await,
+        (StoredAction::Delete, Some(id)) if row.kind() != IdKind::Response => lists.take_out(list, id).await,
         _ => {}
     }
 }

@@ -15,7 +15,7 @@ use sluicegate_dialects::hub::ErrorKind;
 use crate::account::End;
 use crate::api::stored_paths::{StoredAction, StoredPath};
 use crate::errors::Problem;
-use crate::owned::ListName;
+use crate::owned::{ListName, OwnedLists};
 use crate::sealing::IdOwner;
 
 use super::caller::{Addressed, Caller, StoredAddress};
@@ -71,21 +71,27 @@ impl WantedPage {
         Ok(Self { limit, after, before, oldest_first, purpose: said(&["purpose"]) })
     }
 
-    /// The ids that it is made of, in its order, and true if it is read from its end.
-    fn part(&self, mut ids: Vec<String>) -> (Vec<String>, bool) {
-        if self.oldest_first {
-            ids.reverse();
+    /// The id from which on it goes, or before which it ends.
+    fn cursor(&self) -> Option<&String> {
+        self.after.as_ref().or(self.before.as_ref())
+    }
+
+    /// The ids that it is made of, in its order, and true if it is read from its end. Beside all ids, newest first, are those that are
+    /// newer than its cursor, and those that are older.
+    fn part(&self, mut ids: Vec<String>, around: Option<(Vec<String>, Vec<String>)>) -> (Vec<String>, bool) {
+        let is_backwards = self.after.is_none();
+        match around {
+            None if self.oldest_first => {
+                ids.reverse();
+                (ids, false)
+            }
+            None => (ids, false),
+            Some((_, older)) if is_backwards == self.oldest_first => (older, is_backwards),
+            Some((mut newer, _)) => {
+                newer.reverse();
+                (newer, is_backwards)
+            }
         }
-        if let Some(after) = &self.after {
-            let at = ids.iter().position(|id| id == after).map_or(ids.len(), |at| at + 1);
-            return (ids.split_off(at), false);
-        }
-        if let Some(before) = &self.before {
-            ids.truncate(ids.iter().position(|id| id == before).unwrap_or_default());
-            ids.reverse();
-            return (ids, true);
-        }
-        (ids, false)
     }
 
     fn takes(&self, thing: &Bytes) -> bool {
@@ -106,7 +112,12 @@ pub(super) async fn page(
 ) -> Result<Exchange, Problem> {
     let wanted = WantedPage::read(call.query().unwrap_or_default())?;
     let (lists, name) = (&call.context.worker.owned, ListName::new(owner, row.kind()));
-    let (ids, backwards) = wanted.part(lists.all(name).await.map_err(|_| away())?);
+    let ids = lists.all(name).await.map_err(|_| away())?;
+    let around = match wanted.cursor() {
+        None => None,
+        Some(cursor) => Some(around(lists, (name, &ids), cursor).await?),
+    };
+    let (ids, backwards) = wanted.part(ids, around);
     let asked = ids.into_iter().take(MOST_FETCHED).enumerate().map(|(at, id)| async move {
         let told = fetched(call, (row.one(), &id), at).await;
         (id, told)
@@ -116,7 +127,7 @@ pub(super) async fn page(
     let (mut page, mut has_more): (Vec<(String, Bytes)>, bool) = (Vec::new(), false);
     while let Some((id, thing)) = told.next().await {
         match thing? {
-            Listed::Gone => lists.remove(name, &id).await,
+            Listed::Gone => lists.take_out(name, &id).await,
             Listed::Away => {}
             Listed::Here(thing) if !wanted.takes(&thing) => {}
             Listed::Here(_) if page.len() == wanted.limit => {
@@ -132,6 +143,24 @@ pub(super) async fn page(
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let body = written(&page, has_more).into();
     Ok(Exchange::Whole(Whole { status: StatusCode::OK, headers, body, end: End::Done }))
+}
+
+/// The ids that are newer than one of a list, and those that are older. It may be gone by now.
+async fn around(
+    lists: &OwnedLists,
+    (name, ids): (ListName, &[String]),
+    cursor: &str,
+) -> Result<(Vec<String>, Vec<String>), Problem> {
+    let (newer, is_there) = match ids.iter().position(|id| id == cursor) {
+        Some(at) => (at, 1),
+        None => {
+            let known = lists.newer_than_gone(name, cursor).await.map_err(|_| away())?;
+            let shown: String = cursor.chars().take(200).collect();
+            (known.ok_or_else(|| of_field("after", &format!("'{shown}' is in no list of yours")))?, 0)
+        }
+    };
+    let part = |range: Option<&[String]>| range.unwrap_or_default().to_vec();
+    Ok((part(ids.get(..newer)), part(ids.get(newer + is_there..))))
 }
 
 fn written(page: &[(String, Bytes)], has_more: bool) -> String {

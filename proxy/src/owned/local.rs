@@ -6,6 +6,8 @@ use std::collections::{HashMap, VecDeque};
 pub(super) const MOST: usize = 1_000;
 /// The most marks of what was counted.
 const MOST_MARKS: usize = 65_536;
+/// The most ids that are gone and whose places are known still.
+pub(super) const MOST_GONE: usize = 10_000;
 /// The most ids of all lists together.
 const MOST_OF_ALL: usize = 65_536;
 
@@ -20,6 +22,8 @@ pub(crate) enum CountedParts {
 #[derive(Debug, Default)]
 pub(super) struct LocalLists {
     all: HashMap<[u8; 32], VecDeque<String>>,
+    /// Ids that were taken out, each by its list and the id that stood behind it, which is older; the last one was taken out last.
+    gone: VecDeque<([u8; 32], String, Option<String>)>,
     order: VecDeque<[u8; 32]>,
     count: usize,
     /// The parts that are counted of things that are to be counted once; `None`: somebody counts them now.
@@ -45,7 +49,41 @@ impl LocalLists {
         }
     }
 
-    pub(super) fn remove(&mut self, name: &[u8; 32], id: &str) {
+    /// Takes an id out, whose place is known for a while.
+    pub(super) fn take_out(&mut self, name: &[u8; 32], id: &str) {
+        let list = self.all.get(name).into_iter().flatten();
+        let mut older: Option<&String> = None;
+        for other in list {
+            if other == id {
+                self.gone.push_back((*name, id.to_owned(), older.cloned()));
+                break;
+            }
+            older = Some(other);
+        }
+        if self.gone.len() > MOST_GONE {
+            self.gone.pop_front();
+        }
+        self.remove(name, id);
+    }
+
+    /// The number of ids that are newer than one that is gone; `None`: it is not known.
+    pub(super) fn newer_than_gone(&self, name: &[u8; 32], id: &str) -> Option<usize> {
+        let all = self.all(name);
+        let mut place = id;
+        // One step for each that is gone: the one behind it may be gone as well.
+        for _ in 0..=MOST_GONE {
+            match self.gone.iter().rev().find(|(of, gone, _)| of == name && gone == place)? {
+                (_, _, None) => return Some(all.len()),
+                (_, _, Some(older)) => place = older,
+            }
+            if let Some(at) = all.iter().position(|other| other == place) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn remove(&mut self, name: &[u8; 32], id: &str) {
         let Some(list) = self.all.get_mut(name) else { return };
         let before = list.len();
         list.retain(|other| other != id);
@@ -108,13 +146,26 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_known_when_what_stood_there_is_gone() {
+        let (mut lists, name) = (LocalLists::default(), [2; 32]);
+        ["1", "2", "3", "4"].iter().for_each(|id| lists.add(name, id));
+        ["3", "2"].iter().for_each(|id| lists.take_out(&name, id));
+        let newer = |lists: &LocalLists, id: &str| lists.newer_than_gone(&name, id);
+        assert_eq!((newer(&lists, "3"), newer(&lists, "2"), newer(&lists, "9")), (Some(1), Some(1), None));
+        lists.take_out(&name, "4");
+        lists.take_out(&name, "1");
+        assert_eq!((newer(&lists, "3"), newer(&lists, "1")), (Some(0), Some(0)));
+        assert!(lists.newer_than_gone(&[3; 32], "3").is_none());
+    }
+
+    #[test]
     fn lists_are_bounded_each_and_together() {
         let mut lists = LocalLists::default();
         for number in 0..MOST + 5 {
             lists.add([0; 32], &number.to_string());
         }
         lists.add([0; 32], "9");
-        lists.remove(&[0; 32], "10");
+        lists.take_out(&[0; 32], "10");
         let all = lists.all(&[0; 32]);
         assert_eq!((all.len(), &*all[0], lists.count), (MOST - 1, "9", MOST - 1));
         for owner in 1..=70_u8 {
@@ -122,7 +173,8 @@ mod tests {
         }
         assert!(lists.count <= MOST_OF_ALL && lists.order.len() == lists.all.len());
         assert!(lists.all(&[0; 32]).is_empty() && lists.all(&[70; 32]).len() == MOST);
-        (0..MOST).for_each(|number| lists.remove(&[70; 32], &number.to_string()));
+        (0..MOST).for_each(|number| lists.take_out(&[70; 32], &number.to_string()));
+        assert!(lists.gone.len() <= MOST_GONE);
         assert!(lists.order.len() == lists.all.len() && !lists.all.contains_key(&[70; 32]));
     }
 }

@@ -12,12 +12,14 @@ use ::redis::{Cmd, Value};
 use crate::redis::{RedisClient, Script, Unanswered};
 use crate::sealing::{IdKind, IdOwner, SealedId};
 
-use local::{LocalLists, MOST};
+use local::{LocalLists, MOST, MOST_GONE};
 
 pub(crate) use local::CountedParts;
 
 /// A list that nothing was added to for so long is forgotten.
 const TTL: Duration = Duration::from_secs(90 * 86_400);
+/// The place of an id that was taken out is known for so long.
+const GONE: Duration = Duration::from_secs(3_600);
 /// The time that a count may take.
 const LONGEST_COUNT: Duration = Duration::from_secs(3_600);
 /// The words for what is counted now, and for what was counted to its end; else a number says until where.
@@ -33,6 +35,7 @@ pub(crate) struct OwnedLists {
     shared: Arc<SharedLists>,
     remote: Option<RedisClient>,
     claim: Script,
+    take_out: Script,
 }
 
 /// The name of a list: whose it is, and what is in it.
@@ -53,6 +56,11 @@ impl ListName {
         Self(*digest.finalize().as_bytes())
     }
 
+    /// The key of the ids that are gone.
+    fn gone(&self) -> String {
+        format!("sluicegate:{{{}}}:gone", blake3::Hash::from_bytes(self.0).to_hex())
+    }
+
     fn key(&self) -> String {
         format!("sluicegate:{{{}}}:owned", blake3::Hash::from_bytes(self.0).to_hex())
     }
@@ -60,7 +68,12 @@ impl ListName {
 
 impl OwnedLists {
     pub(crate) fn new(shared: Arc<SharedLists>, remote: Option<RedisClient>) -> Self {
-        Self { shared, remote, claim: Script::new(include_str!("claim.lua")) }
+        Self {
+            shared,
+            remote,
+            claim: Script::new(include_str!("claim.lua")),
+            take_out: Script::new(include_str!("take_out.lua")),
+        }
     }
 
     /// Adds an id as the newest one. What Redis does not take is in no list.
@@ -83,13 +96,12 @@ impl OwnedLists {
         added.map(drop).unwrap_or_else(|_| tracing::debug!("a file or a batch is in no list, for want of Redis"));
     }
 
-    /// Takes an id out.
-    pub(crate) async fn remove(&self, list: ListName, id: &str) {
-        let Some(remote) = &self.remote else { return self.local().remove(&list.0, id) };
-        let key = list.key();
-        let mut command = Cmd::new();
-        command.arg("ZREM").arg(&key).arg(id);
-        let removed = remote.pipeline(&[&key], &[command]).await;
+    /// Takes an id out. Its place is known for a while: who goes through a list and forgets what stands in it goes on from there.
+    pub(crate) async fn take_out(&self, list: ListName, id: &str) {
+        let Some(remote) = &self.remote else { return self.local().take_out(&list.0, id) };
+        let (most, life) = (MOST_GONE.to_string(), GONE.as_millis().to_string());
+        let arguments = [id.as_bytes(), most.as_bytes(), life.as_bytes()];
+        let removed = remote.eval(&self.take_out, &[&list.key(), &list.gone()], &arguments).await;
         removed.map(drop).unwrap_or_else(|_| tracing::debug!("a file or a batch stays in its list, for want of Redis"));
     }
 
@@ -106,6 +118,29 @@ impl OwnedLists {
         let Value::Array(ids) = answer else { return Err(Unanswered::Refused) };
         let text = |id| if let Value::BulkString(bytes) = id { String::from_utf8(bytes).ok() } else { None };
         Ok(ids.into_iter().filter_map(text).collect())
+    }
+
+    /// The number of ids of a list that are newer than one that was taken out of it; `None`: it is not known.
+    ///
+    /// # Errors
+    /// Redis can not say.
+    pub(crate) async fn newer_than_gone(&self, list: ListName, id: &str) -> Result<Option<usize>, Unanswered> {
+        let Some(remote) = &self.remote else { return Ok(self.local().newer_than_gone(&list.0, id)) };
+        let (key, gone) = (list.key(), list.gone());
+        let mut command = Cmd::new();
+        command.arg("ZSCORE").arg(&gone).arg(id);
+        let answer = remote.pipeline(&[&gone], &[command]).await?.pop().unwrap_or(Err(Unanswered::Refused))?;
+        let place = match answer {
+            Value::BulkString(place) => String::from_utf8_lossy(&place).into_owned(),
+            Value::Double(place) => place.to_string(),
+            _ => return Ok(None),
+        };
+        let mut command = Cmd::new();
+        command.arg("ZCOUNT").arg(&key).arg(format!("({place}")).arg("+inf");
+        match remote.pipeline(&[&key], &[command]).await?.pop().unwrap_or(Err(Unanswered::Refused))? {
+            Value::Int(newer) => Ok(usize::try_from(newer).ok()),
+            _ => Err(Unanswered::Refused),
+        }
     }
 
     /// The right to count something now, as far as it was not before; `None`: it was, or somebody does, or nobody can say.
