@@ -79,11 +79,14 @@ async fn in_turn(
             Err(problem) => return (told, Err(problem)),
         };
         let no = loop {
+            if let Some(wait) = after {
+                standing.gate.gate.has_room_at(Instant::now() + wait);
+            }
             if let Some(wait) = after.take().filter(|wait| !wait.is_zero())
                 && !pause(standing.demand, wait, until).await
             {
                 standing.gate.gate.was_late();
-                return (told, Err(refusal(call, standing.demand, Some(wait))));
+                return (told, Err(refusal(call, standing.demand, wait)));
             }
             let taken;
             (told, taken) = limiter.take(demands).await;
@@ -112,15 +115,16 @@ async fn stand<'a>(
     let gates = &call.context.worker.limiter.shared().gates;
     let key = demand.key.slot_name();
     let Some(queue) = &demand.limit.queue else { return Err(unavailable()) };
-    let left = until.saturating_duration_since(Instant::now());
+    let now = Instant::now();
     if gates.refuses_windows(MOST_WAITING) {
-        return Err(refusal(call, demand, None));
+        return Err(refusal(call, demand, demand.limit.span()));
     }
     let before = gates.window(&key).unwrap_or_default();
     let gate = PreparedGate::of(gates, GateScope::Window(&key), queue);
-    if demand.limit.is_hopeless(before, left) {
+    let least = demand.limit.least_wait(before, gate.gate.until_room(now)).unwrap_or_default();
+    if least > until.saturating_duration_since(now) {
         gate.gate.was_late();
-        return Err(refusal(call, demand, None));
+        return Err(refusal(call, demand, least));
     }
     if let Some(place) = places::try_place(call, &gate) {
         return Ok(LimitTurn { demand, at, gate, place });
@@ -130,7 +134,8 @@ async fn stand<'a>(
         Ok(place) => Ok(LimitTurn { demand, at, gate, place }),
         Err(no) => {
             let again = if no.why == NoPlace::Full { no.after } else { no.after.max(Duration::from_secs(1)) };
-            Err(refusal(call, demand, Some(again)))
+            // Those in front take the next room.
+            Err(refusal(call, demand, again.max(least)))
         }
     }
 }
@@ -149,13 +154,8 @@ async fn pause(demand: &Demand<'_>, wait: Duration, until: Instant) -> bool {
 }
 
 /// The refusal of a call that can not wait, or has waited in vain.
-fn refusal(call: &InboundCall, demand: &Demand<'_>, after: Option<Duration>) -> Problem {
+fn refusal(call: &InboundCall, demand: &Demand<'_>, after: Duration) -> Problem {
     call.context.worker.limiter.count_refusal(demand);
-    let no = LimitRefusal {
-        at: 0,
-        after: Some(after.unwrap_or(demand.limit.span())),
-        is_unavailable: false,
-        may_wait: true,
-    };
+    let no = LimitRefusal { at: 0, after: Some(after), is_unavailable: false, may_wait: true };
     refused(call, std::slice::from_ref(demand), no)
 }

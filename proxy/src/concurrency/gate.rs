@@ -84,6 +84,8 @@ struct GateState {
     is_listed: bool,
     /// True while no configuration has it: nobody waits for it.
     is_lifted: bool,
+    /// Of a window: the time of its next room, as far as who asked last was told.
+    next_room: Option<Instant>,
 }
 
 impl fmt::Debug for Gate {
@@ -110,6 +112,7 @@ impl Gate {
             lease: shared.then(PlaceLease::default),
             is_listed: false,
             is_lifted: false,
+            next_room: None,
         };
         let (totals, active) = of;
         Self { name: name.into(), state: Mutex::new(state), totals, active }
@@ -130,6 +133,16 @@ impl Gate {
         // What more there is of a larger one, leases give.
         state.part = if state.lease.is_some() { state.part.min(terms.max) } else { terms.max };
         self.serve(&mut state, Instant::now());
+    }
+
+    /// A window has room again at this time, and not before.
+    pub(crate) fn has_room_at(&self, next: Instant) {
+        self.lock().next_room = Some(next);
+    }
+
+    /// The time until a window has room, as far as it is known.
+    pub(crate) fn until_room(&self, now: Instant) -> Duration {
+        self.lock().next_room.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
     }
 
     /// The limit is gone: those who wait go at once, and so does who still knows of it. It goes on counting, for it may come back.

@@ -205,6 +205,8 @@ impl PreparedGate {
             min: from.min.map(u64::from),
             queue: queue.map(|queue| {
                 let size = usize::try_from(queue.size).unwrap_or(usize::MAX);
+                // The first of those that wait for a window has the one place of its gate.
+                let size = if matches!(scope, GateScope::Window(_)) { size.saturating_sub(1) } else { size };
                 let bounds =
                     QueueBounds { size, max_bytes: queue.max_bytes, ageing: Duration::from_millis(queue.ageing) };
                 (bounds, Duration::from_millis(queue.timeout))

@@ -173,10 +173,11 @@ impl PreparedLimit {
         Some(Duration::from_millis(self.queue.as_ref()?.queue.as_ref()?.timeout))
     }
 
-    /// True if a call can not have room before this time is over with so many before it in the queue. Of calls it is known what each takes.
-    pub(crate) fn is_hopeless(&self, before: u64, patience: Duration) -> bool {
-        let least = Duration::from_micros(self.micros.saturating_mul(before / self.amount));
-        self.unit == LimitUnit::Requests && least > patience
+    /// The least time after which a call with so many before it in the queue has room, where the next room comes after `next`. Of calls it
+    /// is known what each takes; `None`: of all else it is not.
+    pub(crate) fn least_wait(&self, before: u64, next: Duration) -> Option<Duration> {
+        let windows = Duration::from_micros(self.micros.saturating_mul(before / self.amount));
+        (self.unit == LimitUnit::Requests).then(|| next.saturating_add(windows))
     }
 
     /// True if it counts what calls use, which is known at their end, and not the calls.
@@ -254,9 +255,10 @@ mod tests {
         assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().width, 1_000_000);
         assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().span, 65_000_000);
         let two = of(&limit(2, 10_000, LimitUnit::Requests));
-        // Of six calls two go at once, and two after each window.
-        let hopeless = |before: u64| two.is_hopeless(before, Duration::from_secs(15));
-        assert_eq!([1, 2, 3, 4].map(hopeless), [false, false, false, true]);
+        // Two go with the next room, and two after each window behind it.
+        let least = |before: u64| two.least_wait(before, Duration::from_secs(4)).unwrap().as_secs();
+        assert_eq!([0, 1, 2, 3, 4].map(least), [4, 4, 14, 14, 24]);
+        assert!(of(&limit(2, 10_000, LimitUnit::Tokens)).least_wait(9, Duration::ZERO).is_none());
         let names = [(1, LimitUnit::Requests), (7, LimitUnit::InputTokens), (500_000_000, LimitUnit::Cost)];
         let names = names.map(|(amount, unit)| of(&limit(amount, 3_600_000, unit)).name.to_string());
         let told =

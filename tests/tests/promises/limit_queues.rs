@@ -75,7 +75,7 @@ async fn who_would_wait_in_vain_is_refused_at_once_and_told_when_to_come_back() 
     let upstream = plain_upstream();
     let limit = |more: &str| format!("{{per: Route, unit: Requests, amount: 1, window: {more}}}");
     let routes = limited("late", &limit("1h, onExceeded: Queue, queue: {timeout: 60s}"))
-        + &limited("full", &limit("1m, onExceeded: Queue, queue: {size: 1, timeout: 2m}"))
+        + &limited("full", &limit("1m, onExceeded: Queue, queue: {size: 2, timeout: 5m}"))
         + &limited("mixed", &(limit("1h") + ", " + &limit("2s, onExceeded: Queue")));
     let proxy = start(&upstream, &routes);
     let client = proxy.client();
@@ -91,11 +91,13 @@ async fn who_would_wait_in_vain_is_refused_at_once_and_told_when_to_come_back() 
     // A limit that lets nobody wait refuses, whatever the others say.
     let mixed = client.post(CHAT, &[], chat("mixed", false)).await.unwrap();
     assert!(mixed.status == 429 && mixed.text().contains("per 1h"), "{}", mixed.text());
-    // One waits for the next room, one waits behind it, and no third one may.
+    // One waits for the next room, one waits behind it, and no third one may: those are the two that `size` lets wait.
     let (first, second) = (call(&proxy, "", None, chat("full", false)), call(&proxy, "", None, chat("full", false)));
     proxy.until("two wait", |proxy| waiting(proxy) == 2).await.unwrap();
     let third = client.post(CHAT, &[], chat("full", false)).await.unwrap();
     assert_eq!(third.status, 429, "{}", third.text());
+    // The next room is theirs, and so is the one behind it: that is longer than anybody is told to stay away.
+    assert_eq!(third.header("retry-after"), "120");
     first.abort();
     second.abort();
     proxy.until("nobody waits", |proxy| waiting(proxy) == 0).await.unwrap();
@@ -157,4 +159,25 @@ async fn a_proxy_that_stops_says_how_many_wait_and_lets_them_have_their_turn() {
     let told: serde_json::Value = serde_json::from_str(told).unwrap();
     let queued = told.pointer("/queued").or_else(|| told.pointer("/fields/queued")).and_then(serde_json::Value::as_u64);
     assert!(queued.is_some_and(|queued| queued > 0), "{told}");
+}
+
+#[tokio::test(flavor = "local")]
+async fn who_stands_behind_those_that_take_the_next_room_is_refused_at_once() {
+    let upstream = plain_upstream();
+    let limit = "{per: Route, unit: Requests, amount: 2, window: 1m, onExceeded: Queue, queue: {timeout: 90s}}";
+    let proxy = start(&upstream, &limited("m", limit));
+    let client = proxy.client();
+    for _ in 0..2 {
+        assert!(client.post(CHAT, &[], chat("m", false)).await.unwrap().is_good());
+    }
+    let first = call(&proxy, "", None, chat("m", false));
+    proxy.until("one waits", |proxy| waiting(proxy) == 1).await.unwrap();
+    let second = call(&proxy, "", None, chat("m", false));
+    proxy.until("two wait", |proxy| waiting(proxy) == 2).await.unwrap();
+    // Theirs is the next room; the one behind it comes after two minutes.
+    let third = client.post(CHAT, &[], chat("m", false)).await.unwrap();
+    let again = third.header("retry-after").parse::<u64>().unwrap();
+    assert!(third.status == 429 && (90..=125).contains(&again), "{again}: {}", third.text());
+    first.abort();
+    second.abort();
 }
