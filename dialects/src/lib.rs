@@ -2,9 +2,11 @@
 //!
 //! Nothing here reads a clock, the environment or a socket. Bytes in, values out, and back.
 
+mod account_trouble;
 mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
+mod call_id;
 mod codec;
 mod cohere_chat;
 mod content_policy;

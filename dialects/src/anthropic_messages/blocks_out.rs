@@ -1,6 +1,7 @@
 //! Content blocks written to the wire, and the rules for content that Anthropic has no block for.
 
 use super::place::part_path;
+use crate::call_id;
 use crate::codec::ServerTools;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
@@ -371,23 +372,13 @@ impl BlockWriter {
     /// A tool call's id. Anthropic refuses ids with other characters than these; a changed one keeps a hash of what it was,
     /// so that two stay two, and a call and its result still meet.
     fn id<'a>(&self, id: &'a str) -> Cow<'a, str> {
-        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !self.cross_dialect || (!id.is_empty() && id.bytes().all(fine)) {
-            return Cow::Borrowed(id);
-        }
-        let kept: String = id.chars().take(40).map(|c| if u8::try_from(c).is_ok_and(fine) { c } else { '_' }).collect();
-        Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
+        if self.cross_dialect { call_id::plain(id, usize::MAX) } else { Cow::Borrowed(id) }
     }
 }
 
 /// The words for a picture in an answer, which Anthropic has no block for.
 pub(super) fn unshown(media_type: &str) -> String {
     format!("[The model answered with a picture ({media_type}), which this API can not show.]")
-}
-
-/// FNV-1a: stable between processes and versions.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The media type and base64 data of a `data:` URL; `None`: another URL.

@@ -3,6 +3,7 @@
 //! The words and codes are those of platform.claude.com/docs/en/api/errors; the kinds that page has no word for take
 //! `invalid_request_error`, which it gives to all other 4xx.
 
+use crate::account_trouble;
 use crate::codec::NO_THREADS;
 use crate::hub::{ErrorKind, ProviderError};
 use crate::overflow;
@@ -64,18 +65,17 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     };
     let kind = match &*r#type {
         // This word covers every 4xx without one of its own, so the status knows better.
-        INVALID if message.contains("credit balance is too low") => ErrorKind::Billing,
         INVALID if (400..500).contains(&status) => by_status(status),
         API if status >= 500 => by_status(status),
         word => by_word(word).unwrap_or_else(|| by_status(status)),
     };
-    overflow::recognised(ProviderError {
+    overflow::recognised(account_trouble::recognised(ProviderError {
         kind,
         message: message.into_owned(),
         r#type: (!r#type.is_empty()).then(|| r#type.into_owned()),
         code: None,
         param: None,
-    })
+    }))
 }
 
 /// True if an error body says that a prompt does not fit, as clients know it: by words in its message.

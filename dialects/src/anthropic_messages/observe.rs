@@ -15,8 +15,9 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "content",
     core_is_object: false,
     may_be_empty_beside: Some("stop_reason"),
+    may_be_missing: false,
     usage: usage_of_whole,
-    error: error::decode,
+    error: |body| error::decode(0, body),
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{blocks, wire};
+use crate::call_id;
 use crate::codec::{EncodedReply, Malformed};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Reply, ServiceTier, Source, Usage};
@@ -87,7 +88,9 @@ fn write_part(content: &Content, json: &mut Writer) -> bool {
         Content::Text { text, citations: _ } | Content::Refusal(text) => blocks::write_text(text, json),
         Content::Thinking { text, signature } => blocks::write_thought(text, signature.as_deref(), json),
         Content::RedactedThinking(data) => blocks::write_hidden(data, json),
-        Content::ToolCall(call) => blocks::write_call(&call.id, call, json),
+        Content::ToolCall(call) => {
+            blocks::write_call(&call_id::plain(&call.id, call_id::LONGEST_AT_BEDROCK), call, json);
+        }
         Content::Image { source: Source::Base64 { media_type, data }, detail: _ } => {
             return blocks::write_image((media_type, data), json);
         }

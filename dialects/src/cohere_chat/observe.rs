@@ -14,8 +14,9 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "message",
     core_is_object: true,
     may_be_empty_beside: None,
+    may_be_missing: false,
     usage: usage_of_whole,
-    error: error::decode,
+    error: |body| error::decode(0, body),
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {

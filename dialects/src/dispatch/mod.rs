@@ -354,10 +354,10 @@ impl Dialect {
         observe::is_answer(&self.spoke().answer, body)
     }
 
-    /// The error that stands where a whole answer should, if it is of a prompt that does not fit.
+    /// The error that stands where a whole answer should; `None`: there is none.
     #[must_use]
-    pub fn overflow_of_whole(self, body: &[u8]) -> Option<ProviderError> {
-        observe::overflow_of_whole(&self.spoke().answer, body)
+    pub fn error_of_whole(self, body: &[u8]) -> Option<ProviderError> {
+        observe::error_of_whole(&self.spoke().answer, body)
     }
 
     /// The error that a whole answer stands for which is nothing but the refusal of a content filter; `None`: it is not.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::account_trouble;
 use crate::hub::{ErrorKind, ProviderError};
 use crate::json::Writer;
 use crate::overflow;
@@ -112,14 +113,13 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     // These two words stand for every status that has none of its own.
     let word = text("status").filter(|word| !matches!(*word, INVALID | "INTERNAL"));
     let kind = by_details(details).or_else(|| word.and_then(by_word)).unwrap_or_else(|| by_status(status));
-    let kind = if message.contains("API key not valid") { ErrorKind::Authentication } else { kind };
-    overflow::recognised(ProviderError {
+    overflow::recognised(account_trouble::recognised(ProviderError {
         kind,
         message: shortened(message),
         r#type: text("status").map(str::to_owned),
         code: None,
         param: violations(details, "fieldViolations").find_map(|one| Some(one.get("field")?.as_str()?.to_owned())),
-    })
+    }))
 }
 
 /// The members of a list in any of the details.

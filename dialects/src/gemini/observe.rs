@@ -19,8 +19,9 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "candidates",
     core_is_object: false,
     may_be_empty_beside: Some("promptFeedback"),
+    may_be_missing: true,
     usage: usage_of_whole,
-    error: error::decode,
+    error: |body| error::decode(0, body),
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {

@@ -15,7 +15,7 @@ use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::sse;
 
 pub(crate) use observed::{ObserveEvent, Observed};
-pub(crate) use whole::{AnswerShape, SeenAnswer, is_answer, overflow_of_whole, usage_of_whole};
+pub(crate) use whole::{AnswerShape, SeenAnswer, error_of_whole, is_answer, usage_of_whole};
 
 /// The work that an observer does beside watching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

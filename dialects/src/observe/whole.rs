@@ -13,10 +13,12 @@ pub(crate) struct AnswerShape {
     pub(crate) core_is_object: bool,
     /// The list may be empty where this member says something.
     pub(crate) may_be_empty_beside: Option<&'static str>,
+    /// The list may be missing where that member says something.
+    pub(crate) may_be_missing: bool,
     /// The usage of an answer and the value of its core; `None`: it is not a JSON object to its last byte.
     pub(crate) usage: fn(&[u8]) -> Option<SeenAnswer<'_>>,
     /// Reads an error that stands where an answer should.
-    pub(crate) error: fn(u16, &[u8]) -> ProviderError,
+    pub(crate) error: fn(&[u8]) -> ProviderError,
 }
 
 /// The parts of a whole answer that are found in one look over it.
@@ -44,10 +46,12 @@ pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<(Option
 pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malformed> {
     let core = shape.core;
     let (mut holds, mut empty, mut stopped, mut failed) = (false, false, false, false);
+    let mut is_there = false;
     let seen = scan::members(body, |name, value| {
         let value = body.get(value).unwrap_or_default();
         let something = value != b"null";
         if name == core.as_bytes() {
+            is_there = true;
             holds = value.starts_with(if shape.core_is_object { b"{" } else { b"[" });
             empty = value.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().starts_with(b"]"));
         }
@@ -56,26 +60,26 @@ pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malforme
     });
     seen.map_err(|_| not_an_object(body))?;
     if failed {
-        let said = (shape.error)(0, body).message;
+        let said = (shape.error)(body).message;
         return Err(Malformed::new(format!("an error stands where an answer should: {said}")));
     }
     match (holds, empty) {
+        (false, _) if shape.may_be_missing && stopped && !is_there => Ok(()),
         (false, _) => Err(Malformed::new(format!("{core}: the field is required"))),
         (true, true) if !stopped => Err(Malformed::new(format!("{core}: there is no answer in the list"))),
         (true, _) => Ok(()),
     }
 }
 
-/// The error that stands where a whole answer should, if it is of a prompt that does not fit.
-pub(crate) fn overflow_of_whole(shape: &AnswerShape, body: &[u8]) -> Option<ProviderError> {
+/// The error that stands where a whole answer should; `None`: there is none.
+pub(crate) fn error_of_whole(shape: &AnswerShape, body: &[u8]) -> Option<ProviderError> {
     let mut failed = false;
     scan::members(body, |name, value| {
         let value = body.get(value).unwrap_or_default();
         failed |= (name == b"error" && value != b"null") || (name == b"object" && value == b"\"error\"");
     })
     .ok()?;
-    let error = failed.then(|| (shape.error)(0, body))?;
-    error.is_context_overflow().then_some(error)
+    failed.then(|| (shape.error)(body))
 }
 
 /// In the words of a parser that says where.

@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::account_trouble;
 use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
 use crate::json::Writer;
 use crate::overflow;
@@ -105,7 +106,13 @@ pub(super) fn decode_value(status: u16, value: &Value) -> ProviderError {
     let deeper = inner.get("metadata").and_then(|metadata| metadata.get("error_type")).and_then(Value::as_str);
     let words = [code.as_deref(), r#type.as_deref(), deeper];
     let kind = words.into_iter().flatten().find_map(kind_of_word).unwrap_or_else(|| kind_of_status(status));
-    overflow::recognised(ProviderError { kind, message: shortened(message), r#type, code, param: word("param") })
+    overflow::recognised(account_trouble::recognised(ProviderError {
+        kind,
+        message: shortened(message),
+        r#type,
+        code,
+        param: word("param"),
+    }))
 }
 
 /// True if an error body says that a prompt does not fit, as clients know it: by the code.

@@ -24,8 +24,9 @@ pub(crate) const ANSWER: AnswerShape = AnswerShape {
     core: "choices",
     core_is_object: false,
     may_be_empty_beside: None,
+    may_be_missing: false,
     usage: usage_of_whole,
-    error: error::decode,
+    error: |body| error::decode(0, body),
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {

@@ -19,8 +19,9 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
     core: "output",
     core_is_object: false,
     may_be_empty_beside: Some("status"),
+    may_be_missing: false,
     usage: usage_of_whole,
-    error: error::decode,
+    error: error::decode_said,
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {

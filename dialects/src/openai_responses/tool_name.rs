@@ -1,5 +1,7 @@
 //! Names of tools: those in a namespace have one flat name with providers that know no namespaces.
 
+use crate::call_id::fnv;
+
 /// The longest name that every vendor takes.
 const LONGEST: usize = 64;
 
@@ -12,11 +14,6 @@ pub(super) fn flat(namespace: &str, name: &str) -> String {
     }
     let kept = whole.get(..whole.floor_char_boundary(LONGEST - 17)).unwrap_or_default();
     format!("{kept}_{:016x}", fnv(whole.as_bytes()))
-}
-
-/// FNV-1a: stable between processes and versions.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The name of the one argument that stands for the free text of a custom tool where the provider knows functions only.

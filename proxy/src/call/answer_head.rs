@@ -1,13 +1,31 @@
-//! The head of a provider's good answer: what it says of the answer behind it.
+//! The head of a provider's good answer: what it says of the answer behind it; and the first bytes and the end of its body.
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::account::Operation;
+use crate::memory::Exhausted;
 
 use super::headers;
 use super::inbound::InboundCall;
 use super::stored_object::StoredObject;
+
+/// The mark of its byte order that a text may begin with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The reason why a body was not read to its end.
+pub(super) enum Collected {
+    Silent,
+    Full(Exhausted),
+    Broken(String),
+    TooLarge,
+}
+
+/// A body without the mark of its byte order, which no JSON has and some servers write.
+pub(super) fn without_mark(body: Bytes) -> Bytes {
+    if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body }
+}
 
 /// The reason why a success is none, by what its head says of it.
 pub(super) fn no_answer_by_head(operation: Operation, headers: &HeaderMap) -> Option<String> {

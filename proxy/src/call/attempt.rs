@@ -25,7 +25,7 @@ use crate::state::{Credential, Provider, RouteTarget, SentWith};
 use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
 
 use super::affinity::ConversationSeat;
-use super::answer_head::{is_answer, media_type, no_answer_by_head, passes_in_pieces};
+use super::answer_head::{Collected, is_answer, media_type, no_answer_by_head, passes_in_pieces, without_mark};
 use super::answer_stream::AnswerStream;
 use super::compress_request;
 use super::exchange::{Exchange, Whole};
@@ -254,17 +254,9 @@ impl Attempt<'_> {
         open.entry().upstream_head(now);
         let (head, body) = response.into_parts();
         let (body, mut charge) = match self.collect(body, LARGEST_ANSWER).await {
-            Ok(collected) => collected,
-            Err(Collected::Full(full)) => return Err(self.no_room(open, full)),
-            Err(Collected::Silent) => return Err(self.silent(open, "the answer stopped coming")),
-            Err(Collected::TooLarge) => {
-                let what = format!("an answer of more than {LARGEST_ANSWER} bytes, which is held here in one piece");
-                return Err(self.failed(open, retry_policy::too_large(), &what));
-            }
-            Err(Collected::Broken(what)) => {
-                let decision = repeat::bounded(self.call, retry_policy::cut(&self.target.pool.retry.on));
-                return Err(self.failed(open, decision, &what));
-            }
+            Ok((body, charge)) if self.call.operation.passes() => (body, charge),
+            Ok((body, charge)) => (without_mark(body), charge),
+            Err(why) => return Err(self.not_collected(open, why)),
         };
         let translated = !dialect.is_kin(self.call.dialect()) || self.call.streams();
         if translated && body.len() > UNCOUNTED {
@@ -283,7 +275,9 @@ impl Attempt<'_> {
         let (ours, streamed) = match said {
             Ok(ours) => ours,
             Err(what) => {
-                if let Some(error) = dialect.overflow_of_whole(&body) {
+                // A failed answer says why, as a stream does that begins with it.
+                if let Some(error) = dialect.error_of_whole(&body).filter(|_| self.call.object().is_none()) {
+                    self.count(open, dialect.usage_of_whole(&body).ok().flatten(), None);
                     return Err(self.said(open, error));
                 }
                 let what = format!("an answer that is not its dialect's: {what}");
@@ -434,15 +428,16 @@ impl Attempt<'_> {
         self.note_error(retry_policy::fault(decision.end), error.kind, detail);
         // Keys that are over are refused by Amazon with 403.
         if let (401 | 403, Some(Credential::Token(token))) =
-            (status.as_u16(), self.provider.credential_of(self.sent.key))
+            (retry_policy::meant(status, error.kind).as_u16(), self.provider.credential_of(self.sent.key))
             && self.is_sent_as_held()
             && self.call.named().is_none()
         {
             token.refused(open.endpoint());
         }
         let headers = headers::back(headers, (dialect, self.call.dialect()));
+        let is_about_us = retry_policy::is_credential(retry_policy::meant(status, error.kind));
         let answer = ErrorAnswer { dialect, status, headers, body };
-        Failure::answered(&decision, answer, self.provider).with_key(&decision, key.as_ref())
+        Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }
 
     /// The decision about an error, by whose key it is about.
@@ -491,6 +486,22 @@ impl Attempt<'_> {
             }
             if buffer.len() > most {
                 return Err(Collected::TooLarge);
+            }
+        }
+    }
+
+    /// The failure of a whole answer that was not read to its end.
+    fn not_collected(&self, open: &mut OpenAttempt, why: Collected) -> Failure {
+        match why {
+            Collected::Full(full) => self.no_room(open, full),
+            Collected::Silent => self.silent(open, "the answer stopped coming"),
+            Collected::TooLarge => {
+                let what = format!("an answer of more than {LARGEST_ANSWER} bytes, which is held here in one piece");
+                self.failed(open, retry_policy::too_large(), &what)
+            }
+            Collected::Broken(what) => {
+                let decision = repeat::bounded(self.call, retry_policy::cut(&self.target.pool.retry.on));
+                self.failed(open, decision, &what)
             }
         }
     }
@@ -576,12 +587,4 @@ impl Attempt<'_> {
     fn context(&self) -> Rc<super::context::CallContext> {
         Rc::clone(&self.call.context)
     }
-}
-
-/// The reason why a body was not read to its end.
-enum Collected {
-    Silent,
-    Full(Exhausted),
-    Broken(String),
-    TooLarge,
 }

@@ -40,7 +40,7 @@ pub(super) struct AboutKey {
 
 enum FailureCause {
     /// The provider answered with an error.
-    Error { dialect: Dialect, status: StatusCode, headers: HeaderMap, body: Bytes, provider: Arc<Provider> },
+    Error { answer: ErrorAnswer, is_about_us: bool, provider: Arc<Provider> },
     /// The provider said an error where its stream should begin.
     InStream { error: ProviderError, provider: Arc<Provider> },
     /// The provider gave no answer.
@@ -70,16 +70,27 @@ pub(super) struct ErrorAnswer {
     pub(super) body: Bytes,
 }
 
+impl ErrorAnswer {
+    fn error(&self) -> ProviderError {
+        self.dialect.decode_error(self.status.as_u16(), &self.body)
+    }
+}
+
 impl Failure {
     /// The provider answered with an error.
-    pub(super) fn answered(decision: &RetryDecision, answer: ErrorAnswer, provider: &Arc<Provider>) -> Self {
-        let ErrorAnswer { dialect, status, headers, body } = answer;
+    ///
+    /// `is_about_us`: what it was called with was refused, and not what was asked.
+    pub(super) fn answered(
+        decision: &RetryDecision,
+        (answer, is_about_us): (ErrorAnswer, bool),
+        provider: &Arc<Provider>,
+    ) -> Self {
         let provider = Arc::clone(provider);
         Self {
             retry: decision.retry,
             about_key: None,
             end: decision.end,
-            said: FailureCause::Error { dialect, status, headers, body, provider },
+            said: FailureCause::Error { answer, is_about_us, provider },
         }
     }
 
@@ -181,7 +192,7 @@ impl Failure {
             () => None,
         };
         match &self.said {
-            FailureCause::Error { dialect, status, body, .. } => of(&dialect.decode_error(status.as_u16(), body)),
+            FailureCause::Error { answer, .. } => of(&answer.error()),
             FailureCause::InStream { error, .. } => of(error),
             FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) | FailureCause::UsedUp(_) => {
                 None
@@ -205,8 +216,8 @@ impl Failure {
             (FailureCause::Refused(_), _) => 0,
             (FailureCause::NoKey(_), _) => 1,
             (FailureCause::UsedUp(_), _) => 2,
-            (FailureCause::Error { status, provider, .. }, AttemptEnd::ClientError)
-                if is_credential(*status) && !provider.takes_callers_key() =>
+            (FailureCause::Error { is_about_us: true, provider, .. }, AttemptEnd::ClientError)
+                if !provider.takes_callers_key() =>
             {
                 1
             }
@@ -233,14 +244,16 @@ impl Failure {
                 Err(used_up.problem)
             }
             FailureCause::Refused(refusal) => Err(refusal.into()),
-            FailureCause::Error { status, provider, .. } if is_credential(status) && !provider.takes_callers_key() => {
-                Err(credential(&provider, &format!(" (status {})", status.as_u16())))
+            FailureCause::Error { answer, is_about_us: true, provider } if !provider.takes_callers_key() => {
+                Err(credential(&provider, (answer.error().kind, &format!(" (status {})", answer.status.as_u16()))))
             }
             FailureCause::InStream { error, provider } if is_about_us(error.kind) && !provider.takes_callers_key() => {
-                Err(credential(&provider, ""))
+                Err(credential(&provider, (error.kind, "")))
             }
             // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
-            FailureCause::Error { status, provider, .. } if !(status.is_client_error() || status.is_server_error()) => {
+            FailureCause::Error { answer: ErrorAnswer { status, .. }, provider, .. }
+                if !(status.is_client_error() || status.is_server_error()) =>
+            {
                 let message = format!(
                     "Provider `{}` answered with status {}, which is neither an answer nor an error.",
                     provider.name,
@@ -248,13 +261,13 @@ impl Failure {
                 );
                 Err(Problem::upstream(ErrorKind::BadGateway, message))
             }
-            FailureCause::Error { dialect, status, headers, body, .. } => {
-                let error = dialect.decode_error(status.as_u16(), &body);
+            FailureCause::Error { answer, .. } => {
+                let error = answer.error();
                 if tells_in_stream(call, &error) {
-                    return Ok(in_a_stream(call, &error, headers));
+                    return Ok(in_a_stream(call, &error, answer.headers));
                 }
                 let hopeless = exhausted || error.is_context_overflow();
-                let whole = pass_on(call, &error, ErrorAnswer { dialect, status, headers, body });
+                let whole = pass_on(call, &error, answer);
                 Ok(finish(whole, end, hopeless))
             }
             FailureCause::InStream { error, .. } if tells_in_stream(call, &error) => {
@@ -270,17 +283,15 @@ impl Failure {
     }
 }
 
-const fn is_credential(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 401..=403)
-}
-
 const fn is_about_us(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Authentication | ErrorKind::Billing | ErrorKind::Permission)
 }
 
-/// The problem that the provider refused the gateway's credential, or that it has none.
-fn credential(provider: &Provider, status: &str) -> Problem {
-    let what = if provider.credential.is_some() || !provider.keys.is_empty() {
+/// The problem that the provider refused the gateway's credential, or that it has none, or no money.
+fn credential(provider: &Provider, (kind, status): (ErrorKind, &str)) -> Problem {
+    let what = if kind == ErrorKind::Billing {
+        format!("says that the gateway's account there has no money left{status}")
+    } else if provider.credential.is_some() || !provider.keys.is_empty() {
         format!("refused the gateway's credential{status}")
     } else {
         format!("wants a credential, and this gateway has none for it{status}")

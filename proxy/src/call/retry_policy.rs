@@ -72,11 +72,26 @@ pub(super) fn status(
     on: &RetryOn,
 ) -> RetryDecision {
     let wait = retry_after::wanted(headers, body, SystemTime::now());
-    let judged = by_code(status, error, wait, on);
+    let judged = by_code(meant(status, error.kind), error, wait, on);
     // The provider itself says that it would say the same again; another one may still do better.
     let once = headers.get(X_SHOULD_RETRY).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
     let retry = if once && judged.retry == Retry::Anywhere { Retry::OtherEndpoint } else { judged.retry };
     RetryDecision { retry, ..judged }
+}
+
+/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money.
+pub(super) fn meant(status: StatusCode, kind: ErrorKind) -> StatusCode {
+    let is_about_us =
+        matches!(kind, ErrorKind::Authentication | ErrorKind::Billing | ErrorKind::Permission | ErrorKind::Quota);
+    if status != StatusCode::BAD_REQUEST || !is_about_us {
+        return status;
+    }
+    StatusCode::from_u16(kind.status()).unwrap_or(status)
+}
+
+/// True if a status is about what the provider was called with, and not about the call.
+pub(super) const fn is_credential(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401..=403)
 }
 
 fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on: &RetryOn) -> RetryDecision {
@@ -327,6 +342,28 @@ mod tests {
             let judged = of(code, &HeaderMap::new(), body);
             assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::CredentialRefused), "{code}");
         }
+    }
+
+    #[test]
+    fn a_vendor_that_says_400_of_the_gateways_key_or_money_means_them() {
+        let of = |dialect: Dialect, body: &str| {
+            let error = dialect.decode_error(400, body.as_bytes());
+            status(StatusCode::BAD_REQUEST, &HeaderMap::new(), (&error, body.as_bytes()), &on())
+        };
+        let key = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}"#;
+        let money =
+            r#"{"error":{"type":"invalid_request_error","message":"Your credit balance is too low to access it."}}"#;
+        let hard = r#"{"error":{"message":"Billing hard limit has been reached","code":"billing_hard_limit_reached"}}"#;
+        for (dialect, body) in
+            [(Dialect::Gemini, key), (Dialect::AnthropicMessages, money), (Dialect::OpenAiChat, hard)]
+        {
+            let judged = of(dialect, body);
+            assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::CredentialRefused), "{body}");
+            assert!(judged.is_about_the_key());
+        }
+        let place = r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#;
+        let judged = of(Dialect::Gemini, place);
+        assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::None));
     }
 
     #[test]

@@ -184,7 +184,9 @@ async fn two_hundred_without_an_answer_is_a_failed_attempt() {
             assert_eq!((answer.status, way.said(&answer).trim()), (200, SAVED), "{way:?} {body}");
             let before = empty.calls();
             let alone = way.call(&proxy.client(), "alone", &[]).await;
-            assert_eq!((alone.status, empty.calls()), (502, before + 1), "{way:?} {body}: {}", alone.text());
+            // An error says what it is, whatever the status above it.
+            let status = if body.contains("error") { 500 } else { 502 };
+            assert_eq!((alone.status, empty.calls()), (status, before + 1), "{way:?} {body}: {}", alone.text());
         }
     }
 }
@@ -387,4 +389,46 @@ async fn what_breaks_every_provider_is_held_against_none_and_what_breaks_one_is(
         assert_eq!(ask("first").await, 200);
     }
     assert_eq!((open("first"), open("second")), (2.0, 0.0));
+}
+
+#[tokio::test]
+async fn an_error_that_stands_where_a_whole_answer_should_is_told_as_what_it_is() {
+    let failed = |code: &str| {
+        format!(
+            r#"{{"id":"resp_1","object":"response","status":"failed","model":"m","output":[],"error":{{"code":"{code}","message":"no"}},"usage":null}}"#
+        )
+    };
+    let chat_error = r#"{"error":{"message":"slow down","code":429}}"#.to_owned();
+    let anthropic = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#.to_owned();
+    for (kind, path, body, status, calls) in [
+        ("OpenAI", "/v1/responses", failed("invalid_prompt"), 400, 1),
+        ("OpenAI", "/v1/responses", failed("rate_limit_exceeded"), 429, 2),
+        ("OpenAI", CHAT, chat_error, 429, 2),
+        ("Anthropic", MESSAGES, anthropic, 529, 2),
+    ] {
+        let upstream = Upstream::always(vec![answer(200, JSON, body.as_bytes())]).unwrap();
+        let patience = "  retry: {attempts: 2, backoff: {initial: 1ms, max: 1ms}}";
+        let text = pool("p", &[provider("only", kind, upstream.address, "")], patience) + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let call = match path {
+            "/v1/responses" => r#"{"model":"m","input":"x"}"#.to_owned(),
+            CHAT => chat("m", false),
+            _ => message("m", false),
+        };
+        let got = proxy.client().post(path, &[], call).await.unwrap();
+        assert_eq!(got.status, status, "{body}: {}", got.text());
+        assert!(upstream.calls() <= calls, "{body}: {}", upstream.calls());
+    }
+}
+
+#[tokio::test]
+async fn a_mark_of_byte_order_spoils_no_answer() {
+    let body = "\u{feff}{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"fine\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}";
+    let upstream = Upstream::always(vec![answer(200, JSON, body.as_bytes())]).unwrap();
+    let text = pool("p", &[provider("only", "OpenAICompatible", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for way in [WHOLE, Way { anthropic: true, stream: false }] {
+        let got = way.call(&proxy.client(), "m", &[]).await;
+        assert_eq!(way.said(&got), "fine", "{way:?}: {}", got.text());
+    }
 }

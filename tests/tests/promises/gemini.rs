@@ -284,3 +284,20 @@ async fn what_only_gemini_answers_with_is_refused_by_the_callers_own_words() {
         assert_eq!(error["details"][0]["fieldViolations"][0]["field"], param, "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_prompt_that_is_blocked_is_an_answer_and_opens_no_circuit() {
+    let body = br#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":20,"totalTokenCount":20},"modelVersion":"gemini"}"#;
+    let upstream = Upstream::always(vec![answer(200, &[("content-type", "application/json")], body)]).unwrap();
+    let text = pool("p", &[provider("only", "Gemini", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let prompt = r#"{"contents":[{"role":"user","parts":[{"text":"x"}]}]}"#;
+    for calls in 1..=6 {
+        let got = proxy.client().post("/v1beta/models/m:generateContent", &[], prompt).await.unwrap();
+        assert_eq!((got.status, got.text().as_bytes()), (200, &body[..]), "{}", got.text());
+        assert_eq!(upstream.calls(), calls, "asked once each");
+    }
+    let input = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_tokens_total", &[("type", "input")]);
+    proxy.until("the prompts are counted", |proxy| (input(proxy) - 120.0).abs() < 0.1).await.unwrap();
+    assert!(proxy.metrics().unwrap().sum("sluicegate_endpoint_circuit_opened_total", &[]) < 0.1);
+}

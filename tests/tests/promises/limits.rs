@@ -4,7 +4,9 @@ use futures_util::StreamExt as _;
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Upstream, answer};
 
-use crate::resources::{CHAT, MESSAGES, SAVED, WAYS, Way, chat, good, message, openai_whole, pool, provider, route};
+use crate::resources::{
+    CHAT, MESSAGES, SAVED, WAYS, Way, chat, good, message, openai_whole, plain_upstream, pool, provider, route,
+};
 
 const WHOLE: Way = Way { anthropic: false, stream: false };
 const ODD: &[u8] = b"{ \"error\" : {\"message\":\"caf\\u00e9 \xc3\xa9  is not a model\", \"type\":\"invalid_request_error\",\"param\":null,\"extra\":[1.0e2,12345678901234567890123]} }\n";
@@ -42,6 +44,29 @@ async fn the_callers_own_error_is_put_into_its_dialect_where_the_provider_speaks
     assert_eq!(said.status, 400);
     assert_eq!(way.error(&said), ("invalid_request_error".to_owned(), "café é  is not a model".to_owned()));
     assert_eq!(bad.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_vendor_that_says_400_of_the_gateways_key_or_money_is_taken_at_its_word() {
+    let json = [("content-type", "application/json")];
+    let key = br#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
+    let money = br#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#;
+    let masked = br#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***23."}"#;
+    for (kind, body) in [("Gemini", &key[..]), ("Anthropic", &money[..]), ("OpenAI", &masked[..])] {
+        let (bad, good) = (Upstream::always(vec![answer(400, &json, body)]).unwrap(), plain_upstream());
+        let alone = provider("bad", kind, bad.address, "priority: 0");
+        let both = [alone.clone(), provider("good", "OpenAICompatible", good.address, "priority: 1")];
+        let text = pool("alone", &[alone], "") + &route("alone", "alone") + &pool("p", &both, "") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        for way in WAYS {
+            let saved = way.call(&proxy.client(), "m", &[]).await;
+            assert_eq!(way.said(&saved), "fine", "{kind} {way:?}: {}", saved.text());
+        }
+        // After three in a row it rests, and nobody asks it.
+        assert_eq!(bad.calls(), 3, "{kind}");
+        let said = WHOLE.call(&proxy.client(), "alone", &[]).await;
+        assert!(said.status >= 500 && !said.text().contains("xa***23"), "{kind}: {} {}", said.status, said.text());
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::held::Held;
 use crate::anthropic_messages::blocks_out::unshown;
 use crate::anthropic_messages::usage::MessagesUsage;
 use crate::anthropic_messages::{error, reply, stop};
+use crate::call_id;
 use crate::codec::StreamOptions;
 use crate::dialect::Dialect;
 use crate::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
@@ -303,7 +304,7 @@ enum Begun<'a> {
     Text { text: &'static str },
     Thinking { thinking: &'static str, signature: &'static str },
     RedactedThinking { data: &'a str },
-    ToolUse { id: &'a str, name: &'a str, input: Empty },
+    ToolUse { id: Cow<'a, str>, name: &'a str, input: Empty },
 }
 
 #[derive(Serialize)]
@@ -315,7 +316,7 @@ fn begins(kind: &PartKind) -> Option<Vec<u8>> {
         PartKind::Text | PartKind::Refusal | PartKind::Picture { .. } => Begun::Text { text: "" },
         PartKind::Thinking => Begun::Thinking { thinking: "", signature: "" },
         PartKind::RedactedThinking(data) => Begun::RedactedThinking { data },
-        PartKind::ToolCall { id, name } => Begun::ToolUse { id, name, input: Empty {} },
+        PartKind::ToolCall { id, name } => Begun::ToolUse { id: call_id::plain(id, usize::MAX), name, input: Empty {} },
         PartKind::Other { dialect: Dialect::AnthropicMessages, raw } => {
             return Some(one_line(raw).into_owned().into_bytes());
         }

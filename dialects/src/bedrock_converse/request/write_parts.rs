@@ -7,14 +7,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::draft::ConverseDraft;
 use crate::bedrock_converse::blocks;
+use crate::call_id;
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Message, Part, Role, Source};
 use crate::json::{Writer, kind_of};
 use crate::thoughts::is_marked;
-
-/// The longest id of a tool's call that Converse takes.
-const LONGEST_ID: usize = 64;
 
 /// Writes the turns; those of one role that follow one another are one, and those that nothing is said in are none. Tools' results
 /// come first in theirs, as they have to follow their calls at once.
@@ -243,17 +241,7 @@ fn document_name(name: Option<&str>, draft: &mut ConverseDraft<'_>) -> String {
     unique
 }
 
-/// A tool call's id. Bedrock refuses ids that are long or hold other characters than these; a changed one keeps a hash of what it
-/// was, so that two stay two, and a call and its result still meet.
+/// A tool call's id, as Bedrock takes it.
 fn id(id: &str) -> Cow<'_, str> {
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(fine) {
-        return Cow::Borrowed(id);
-    }
-    let kept: String = id.chars().take(40).map(|c| if u8::try_from(c).is_ok_and(fine) { c } else { '_' }).collect();
-    // FNV-1a: stable between processes and versions.
-    let hash = id
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    Cow::Owned(format!("{kept}_{hash:016x}"))
+    call_id::plain(id, call_id::LONGEST_AT_BEDROCK)
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::bedrock_converse::{blocks, wire};
 use crate::bedrock_invoke::error;
+use crate::call_id;
 use crate::event_stream::{self, MessageKind};
 use crate::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::Writer;
@@ -75,7 +76,7 @@ impl ConverseEncoder {
             PartKind::ToolCall { id, name } => {
                 let start = |json: &mut Writer| {
                     json.open_field("toolUse", b'{');
-                    json.text_field("toolUseId", id);
+                    json.text_field("toolUseId", &call_id::plain(id, call_id::LONGEST_AT_BEDROCK));
                     json.text_field("name", name);
                     json.close(b'}');
                 };

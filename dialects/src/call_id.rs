@@ -1,0 +1,44 @@
+//! Ids of tool calls in the letters that every vendor takes.
+
+use std::borrow::Cow;
+
+/// The longest id that Bedrock takes.
+pub(crate) const LONGEST_AT_BEDROCK: usize = 64;
+
+/// An id of this many letters at most, of which Anthropic and Bedrock refuse none; a changed one keeps a hash of what it was, so that two stay two, and a call and
+/// its result still meet.
+pub(crate) fn plain(id: &str, longest: usize) -> Cow<'_, str> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !id.is_empty() && id.len() <= longest && id.bytes().all(fine) {
+        return Cow::Borrowed(id);
+    }
+    let kept: String = id.chars().take(40).map(|c| if u8::try_from(c).is_ok_and(fine) { c } else { '_' }).collect();
+    Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
+}
+
+/// FNV-1a: stable between processes and versions.
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::StreamOptions;
+    use crate::dialect::Dialect;
+    use crate::hub::{Event, PartKind};
+
+    #[test]
+    fn ids_are_the_same_in_streams_as_in_what_is_sent_back() {
+        let plain = super::plain("functions.f:0", usize::MAX).into_owned();
+        assert!(plain.starts_with("functions_f_0_"), "{plain}");
+        assert_ne!(plain, super::plain("functions.f_0", usize::MAX));
+        for dialect in [Dialect::AnthropicMessages, Dialect::BedrockConverse] {
+            let (mut encoder, mut out) = (dialect.stream_encoder(StreamOptions::default()), Vec::new());
+            encoder.push(&Event::Start { id: "c".into(), model: "m".into(), created: None }, &mut out);
+            let kind = PartKind::ToolCall { id: "functions.f:0".into(), name: "f".into() };
+            encoder.push(&Event::PartStart { choice: 0, part: 0, kind }, &mut out);
+            let told = String::from_utf8_lossy(&out);
+            assert!(told.contains(&plain) && !told.contains("functions.f:0"), "{told}");
+        }
+    }
+}
