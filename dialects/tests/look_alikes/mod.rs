@@ -235,6 +235,14 @@ fn operations(row: &LookAlike) -> String {
         SideOperation::Completions => "completions",
         SideOperation::Embeddings => "embeddings",
         SideOperation::Files => "files, batches",
+        SideOperation::ImageGenerations => "images",
+        SideOperation::ImageEdits => "edits of images",
+        SideOperation::ImageVariations => "variations of images",
+        SideOperation::Speech => "speech",
+        SideOperation::Transcriptions => "transcripts",
+        SideOperation::Translations => "translated transcripts",
+        SideOperation::Moderations => "moderation",
+        SideOperation::Rerank => "ranking",
     };
     let named: Vec<&str> = std::iter::once("chat").chain(row.beside_chat.iter().copied().map(side)).collect();
     named.join(", ")

@@ -554,6 +554,14 @@ fn offers(
             Operation::TextCompletion => SideOperation::Completions,
             Operation::Embeddings => SideOperation::Embeddings,
             Operation::File | Operation::StoredBatch => SideOperation::Files,
+            Operation::ImageGeneration => SideOperation::ImageGenerations,
+            Operation::ImageEdit => SideOperation::ImageEdits,
+            Operation::ImageVariation => SideOperation::ImageVariations,
+            Operation::Speech => SideOperation::Speech,
+            Operation::Transcription => SideOperation::Transcriptions,
+            Operation::Translation => SideOperation::Translations,
+            Operation::Moderation => SideOperation::Moderations,
+            Operation::Rerank => SideOperation::Rerank,
             _ => return true,
         };
         look_alike.is_none_or(|row| row.has(beside))

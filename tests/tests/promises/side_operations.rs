@@ -305,3 +305,47 @@ async fn azures_paths_name_the_deployment_and_its_providers_are_called_so() {
     let got = got.await.unwrap();
     assert!(got.status == 200 && got.header("content-type") == "audio/mpeg", "{}", got.text());
 }
+
+#[tokio::test]
+async fn a_known_look_alike_is_asked_for_what_its_row_has_and_for_nothing_else() {
+    const IMAGES: &str = "/v1/images/generations";
+    const EDITS: &str = "/v1/images/edits";
+    const SPEECH: &str = "/v1/audio/speech";
+    const HEARS: &str = "/v1/audio/transcriptions";
+    const TRANSLATES: &str = "/v1/audio/translations";
+    const JUDGES: &str = "/v1/moderations";
+    const RANKS: &str = "/v1/rerank";
+    let all = [IMAGES, EDITS, SPEECH, HEARS, TRANSLATES, JUDGES, RANKS];
+    for (profile, has) in [
+        ("Groq", &[SPEECH, HEARS, TRANSLATES][..]),
+        ("Together", &[IMAGES, SPEECH, HEARS, TRANSLATES, RANKS]),
+        ("xAI", &[IMAGES, EDITS]),
+        ("Nebius", &[IMAGES]),
+        ("Mistral", &[HEARS, JUDGES]),
+        ("OpenRouter", &[SPEECH, HEARS, RANKS]),
+        ("vLLM", &[HEARS, TRANSLATES, RANKS]),
+        ("LlamaCpp", &[RANKS]),
+        ("DeepSeek", &[]),
+    ] {
+        let upstream = Upstream::start(|received| {
+            let is_sound = received.head.contains("/audio/speech");
+            vec![if is_sound {
+                answer(200, &[("content-type", "audio/mpeg")], b"sound")
+            } else {
+                answer(200, JSON, b"{}")
+            }]
+        })
+        .unwrap();
+        let proxy = gateway("OpenAICompatible", &upstream, &format!("compatibility: {{profile: {profile}}}"));
+        for path in all {
+            let before = upstream.calls();
+            let got = proxy.client().post(path, JSON, r#"{"model":"m","input":"x"}"#).await.unwrap();
+            let (status, asked) = if has.contains(&path) { (200, 1) } else { (400, 0) };
+            assert_eq!((got.status, upstream.calls() - before), (status, asked), "{profile} {path}: {}", got.text());
+            if asked == 1 {
+                let received = upstream.received().pop().unwrap();
+                assert!(received.head.contains(path.trim_start_matches("/v1")), "{profile}: {}", received.head);
+            }
+        }
+    }
+}

@@ -18,6 +18,22 @@ pub enum SideOperation {
     Embeddings,
     /// Files, and batches of the requests in them.
     Files,
+    /// Images of a text.
+    ImageGenerations,
+    /// Images of images and a text.
+    ImageEdits,
+    /// Images like an image.
+    ImageVariations,
+    /// Speech of a text.
+    Speech,
+    /// The text of speech.
+    Transcriptions,
+    /// The text of speech, in English.
+    Translations,
+    /// A judgement on texts and images.
+    Moderations,
+    /// Texts in the order in which they answer a question, in Jina's form.
+    Rerank,
 }
 
 /// The way in which the model's earlier thoughts go back to it.

@@ -2,7 +2,10 @@
 //! them decides.
 
 use super::habits::HostFieldRule::{Drop, Refuse, Rename};
-use super::habits::SideOperation::{Completions, Embeddings, Files};
+use super::habits::SideOperation::{
+    Completions, Embeddings, Files, ImageEdits, ImageGenerations, Moderations, Rerank, Speech, Transcriptions,
+    Translations,
+};
 use super::habits::{CallHabit, CallIds, KeyUse, ReasoningBack, SystemMessages, UsageHabit};
 use super::row::{LookAlike, UNKNOWN};
 
@@ -16,8 +19,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Groq",
         hosts: &["api.groq.com"],
         base: Some("https://api.groq.com/openai/v1"),
-        source: "console.groq.com/docs/openai, …/docs/batch",
-        beside_chat: &[Files],
+        source: "console.groq.com/docs/openai, …/docs/batch, …/docs/speech-to-text, …/docs/text-to-speech",
+        beside_chat: &[Files, Speech, Transcriptions, Translations],
         content_lists: true,
         thoughts: "reasoning",
         fields: &[("top_k", Drop), ("logit_bias", Refuse), ("top_logprobs", Refuse)],
@@ -39,8 +42,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Together",
         hosts: &["api.together.ai", "api.together.xyz"],
         base: Some("https://api.together.ai/v1"),
-        source: "docs.together.ai/docs/inference/openai-compatibility",
-        beside_chat: &[Completions, Embeddings],
+        source: "docs.together.ai/docs/inference/openai-compatibility; …/reference (images, audio, rerank)",
+        beside_chat: &[Completions, Embeddings, ImageGenerations, Speech, Transcriptions, Translations, Rerank],
         thoughts: "reasoning",
         ..HOSTED
     },
@@ -49,8 +52,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Fireworks",
         hosts: &["api.fireworks.ai"],
         base: Some("https://api.fireworks.ai/inference/v1"),
-        source: "docs.fireworks.ai/tools-sdks/openai-compatibility",
-        beside_chat: &[Completions, Embeddings],
+        source: "docs.fireworks.ai/tools-sdks/openai-compatibility; reference.langchain.com/python/langchain-fireworks (rerank)",
+        // Speech is heard at another host, and images are drawn at paths of their models.
+        beside_chat: &[Completions, Embeddings, Rerank],
         usage: UsageHabit::AtTheEnd,
         ..HOSTED
     },
@@ -59,8 +63,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "OpenRouter",
         hosts: &["openrouter.ai"],
         base: Some("https://openrouter.ai/api/v1"),
-        source: "openrouter.ai/docs/guides/best-practices/reasoning-tokens, …/docs/api/api-reference",
-        beside_chat: &[Completions, Embeddings],
+        source: "openrouter.ai/docs/guides/best-practices/reasoning-tokens, …/docs/api/api-reference, …/docs/guides/overview/multimodal/stt",
+        // Transcripts are asked for in JSON, with the sound in it: a form is refused there.
+        beside_chat: &[Completions, Embeddings, Speech, Transcriptions, Rerank],
         content_lists: true,
         system_messages: SystemMessages::InPlace,
         thoughts: "reasoning",
@@ -72,7 +77,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "xAI",
         hosts: &["api.x.ai"],
         base: Some("https://api.x.ai/v1"),
-        source: "docs.x.ai/docs/guides/reasoning",
+        source: "docs.x.ai/docs/guides/reasoning, …/developers/model-capabilities/images",
+        // Images to edit stand in JSON, by their addresses or as data: a form is refused there.
+        beside_chat: &[ImageGenerations, ImageEdits],
         content_lists: true,
         efforts: Some(&[]),
         fields: &[("frequency_penalty", Drop), ("presence_penalty", Drop), ("top_k", Drop)],
@@ -109,8 +116,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "SambaNova",
         hosts: &["api.sambanova.ai"],
         base: Some("https://api.sambanova.ai/v1"),
-        source: "docs.sambanova.ai/docs/en/features/openai-compatibility",
-        beside_chat: &[Completions, Embeddings],
+        source: "docs.sambanova.ai/docs/en/features/openai-compatibility, …/features/audio",
+        // Models that hear are there for its customers with machines of their own.
+        beside_chat: &[Completions, Embeddings, Transcriptions, Translations],
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
         ..HOSTED
     },
@@ -118,8 +126,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Nebius",
         hosts: &["api.tokenfactory.nebius.com", "api.studio.nebius.com", "api.studio.nebius.ai"],
         base: Some("https://api.tokenfactory.nebius.com/v1"),
-        source: "docs.tokenfactory.nebius.com/api-reference/introduction",
-        beside_chat: &[Completions, Embeddings],
+        source: "docs.tokenfactory.nebius.com/api-reference/introduction, docs.agno.com/tools/toolkits/models/nebius (images)",
+        beside_chat: &[Completions, Embeddings, ImageGenerations],
         ..HOSTED
     },
     // The same refusal of turns without thoughts as DeepSeek's; no efforts before K3.
@@ -137,8 +145,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Zhipu",
         hosts: &["api.z.ai", "open.bigmodel.cn"],
         base: Some("https://api.z.ai/api/paas/v4"),
-        source: "docs.z.ai/guides/capabilities/thinking-mode, …/capabilities/stream-tool",
-        beside_chat: &[Embeddings],
+        source: "docs.z.ai/guides/capabilities/thinking-mode, …/capabilities/stream-tool, …/api-reference/image/generate-image, …/api-reference/audio/audio-transcriptions",
+        beside_chat: &[Embeddings, ImageGenerations, Transcriptions],
         reasoning: ReasoningBack::Sent,
         efforts: Some(&[]),
         calls: &[CallHabit::Whole],
@@ -170,8 +178,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Mistral",
         hosts: &["api.mistral.ai"],
         base: Some("https://api.mistral.ai/v1"),
-        source: "docs.mistral.ai/api/endpoint/chat; github.com/anomalyco/opencode/issues/1680 (ids); github.com/zed-industries/zed/issues/37021 (order)",
-        beside_chat: &[Embeddings],
+        source: "docs.mistral.ai/api/endpoint/chat; github.com/anomalyco/opencode/issues/1680 (ids); github.com/zed-industries/zed/issues/37021 (order); docs.mistral.ai/studio/audio/overview",
+        // It speaks in JSON, which is no sound.
+        beside_chat: &[Embeddings, Transcriptions, Moderations],
         content_lists: true,
         thoughts: "content",
         usage: UsageHabit::AtTheEnd,
@@ -234,7 +243,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         hosts: &["generativelanguage.googleapis.com"],
         base: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
         source: "ai.google.dev/gemini-api/docs/openai",
-        beside_chat: &[Embeddings],
+        beside_chat: &[Embeddings, ImageGenerations],
         content_lists: true,
         efforts: Some(&["low", "medium", "high"]),
         calls: &[CallHabit::Whole],

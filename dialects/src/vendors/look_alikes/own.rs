@@ -3,7 +3,9 @@
 
 use super::habits::CallHabit;
 use super::habits::HostFieldRule::Rename;
-use super::habits::SideOperation::Completions;
+use super::habits::SideOperation::{
+    Completions, Embeddings, ImageGenerations, Rerank, Speech, Transcriptions, Translations,
+};
 use super::row::{LookAlike, UNKNOWN};
 
 /// The seconds that a connection is kept where the server closes one after five.
@@ -15,6 +17,8 @@ pub(super) const ROWS: [LookAlike; 6] = [
     LookAlike {
         name: "Ollama",
         source: "docs.ollama.com/api/openai-compatibility",
+        // Images as an experiment, sound since 0.40.
+        beside_chat: &[Completions, Embeddings, ImageGenerations, Speech, Transcriptions],
         thoughts: "reasoning",
         calls: &[CallHabit::Whole],
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
@@ -23,7 +27,9 @@ pub(super) const ROWS: [LookAlike; 6] = [
     // `reasoning_content` is called `reasoning` since 0.11. Its HTTP server closes an idle connection after 5 s.
     LookAlike {
         name: "vLLM",
-        source: "docs.vllm.ai/en/stable/features/reasoning_outputs; github.com/vllm-project/vllm/pull/18472 (idle)",
+        source: "docs.vllm.ai/en/stable/features/reasoning_outputs; github.com/vllm-project/vllm/pull/18472 (idle); docs.vllm.ai/en/stable/serving/online_serving (operations)",
+        // What a server has of it goes by its model.
+        beside_chat: &[Completions, Embeddings, Transcriptions, Translations, Rerank],
         thoughts: "reasoning",
         idle_seconds: BEFORE_FIVE,
         ..UNKNOWN
@@ -31,6 +37,7 @@ pub(super) const ROWS: [LookAlike; 6] = [
     LookAlike {
         name: "SGLang",
         source: "docs.sglang.ai/basic_usage/openai_api; github.com/sgl-project/sglang/issues/20851 (idle)",
+        beside_chat: &[Completions, Embeddings, Transcriptions, Rerank],
         idle_seconds: BEFORE_FIVE,
         ..UNKNOWN
     },
@@ -38,6 +45,8 @@ pub(super) const ROWS: [LookAlike; 6] = [
     LookAlike {
         name: "LlamaCpp",
         source: "github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+        // Ranking where it is started for that.
+        beside_chat: &[Completions, Embeddings, Rerank],
         idle_seconds: BEFORE_FIVE,
         ..UNKNOWN
     },
@@ -53,6 +62,7 @@ pub(super) const ROWS: [LookAlike; 6] = [
     LookAlike {
         name: "LMStudio",
         source: "lmstudio.ai/docs/developer/openai-compat",
+        beside_chat: &[Completions, Embeddings],
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
         idle_seconds: BEFORE_FIVE,
         ..UNKNOWN

@@ -51,8 +51,19 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     base: None,
     source: "",
     key: KeyUse::Optional,
-    // vLLM, SGLang, llama.cpp, LM Studio and Ollama all have them.
-    beside_chat: &[SideOperation::Completions, SideOperation::Embeddings],
+    // vLLM, SGLang, llama.cpp, LM Studio and Ollama all have the first two; of the others nobody knows, so it is asked.
+    beside_chat: &[
+        SideOperation::Completions,
+        SideOperation::Embeddings,
+        SideOperation::ImageGenerations,
+        SideOperation::ImageEdits,
+        SideOperation::ImageVariations,
+        SideOperation::Speech,
+        SideOperation::Transcriptions,
+        SideOperation::Translations,
+        SideOperation::Moderations,
+        SideOperation::Rerank,
+    ],
     content_lists: false,
     system_messages: SystemMessages::First,
     thoughts: "reasoning_content",
