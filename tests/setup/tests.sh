@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# All tests of the workspace, in three lanes. Those on a node and those of the control plane wait for pods, for Helm and for
-# an API server far more than they work, so they run beside the others, and what they say comes last. What fails in any lane
-# fails the whole, and is shown.
+# All tests of the workspace, in two lanes. Those on an API server, those of the chart and those on a node wait for pods, for Helm
+# and for etcd far more than they work, so they run beside the others, one after the other, and what they say comes last. What
+# fails in either lane fails the whole, and is shown.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo=${CARGO:-cargo}
-lanes=("node" "cluster chart")
+lanes=("cel cluster chart node")
 
 # Everything is built before anything runs: a compiler beside them is what tests of time like least.
 "$cargo" test --workspace --all-targets --no-run
@@ -13,27 +13,27 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$cargo" test --workspace --all-targets --no-run --message-format=json 2>/dev/null >"$folder/built"
 python3 - "$folder/built" >"$folder/targets" <<'END2'
-import json, sys
+import json, os, sys
 
 for line in open(sys.argv[1], encoding="utf-8"):
     said = json.loads(line)
     if said["reason"] == "compiler-artifact" and said["profile"]["test"] and said["target"]["kind"] == ["test"]:
-        print(said["target"]["name"], said["executable"])
+        print(said["target"]["name"], said["executable"], os.path.dirname(said["manifest_path"]))
 END2
 
-declare -A executables
+declare -A executables folders
 others=()
-while read -r name executable; do
-  executables[$name]=$executable
+while read -r name executable of; do
+  executables[$name]=$executable folders[$name]=$of
   [[ " ${lanes[*]} " == *" $name "* ]] || others+=(--test "$name")
 done <"$folder/targets"
 
 # One lane: its programs one after the other, until one fails. Told to end, it takes the one that runs with it.
 lane() {
   local name
-  cd tests
   for name in "$@"; do
     echo "     Running beside the others: $name"
+    cd "${folders[$name]}"
     "${executables[$name]}" &
     trap "kill $! 2>/dev/null; exit 1" TERM
     wait "$!" || return

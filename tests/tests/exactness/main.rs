@@ -52,11 +52,13 @@ fn assert_exact(verdict: &Verdict) {
         assert!(row.used_percent() >= 97.0 || verdict.unanswered > 0, "{row:?}");
     }
     for row in verdict.of(Kind::Places) {
-        assert_eq!(row.at_once, load::PLACES, "{row:?}");
+        assert!(row.at_once == load::PLACES || verdict.unanswered > 0, "{row:?}");
     }
     // What is left of a budget is less than a call may cost.
     for row in verdict.of(Kind::Budget) {
-        assert!(row.cost <= load::BUDGET, "{row:?}");
+        // Where Redis did not answer in time, shares decided.
+        let decided_alone = verdict.unanswered * load::MOST_COST;
+        assert!(row.cost <= load::BUDGET + decided_alone, "{row:?}; {} unanswered", verdict.unanswered);
         assert!(row.cost + load::MOST_COST >= load::BUDGET || verdict.unanswered > 0, "{row:?}");
     }
 }
@@ -94,7 +96,8 @@ async fn a_killed_proxy_a_frozen_node_and_a_killed_master_admit_no_more_than_is_
     let verdict = house.judge(&plan).await;
     verdict.print("a proxy killed, a node frozen, a master killed");
     assert_bounds(&verdict);
-    verdict.assert_books_agree_but_for_the_dead();
+    // It had so many on their way at most.
+    verdict.assert_books_agree_but_for_the_dead(8);
 }
 
 #[tokio::test]
@@ -118,7 +121,7 @@ async fn long_with_a_proxy_killed() {
     let verdict = house.judge(&LONG).await;
     verdict.print("a proxy killed");
     assert_exact(&verdict);
-    verdict.assert_books_agree_but_for_the_dead();
+    verdict.assert_books_agree_but_for_the_dead(0);
 }
 
 /// Something happens to Redis, at about a third of the time.

@@ -337,8 +337,8 @@ async fn hits_take_no_place_and_a_changed_limit_holds_at_once() {
         tokio::task::spawn_local(async move { client.post(CHAT, &[], body).await.unwrap() })
     };
     let all: Vec<_> = ["one", "two", "three"].map(call).into();
-    proxy.until("two wait", |proxy| is(waiting(proxy, "route"), 2.0)).await.unwrap();
-    assert_eq!(upstream.calls(), 1);
+    let one_works = |proxy: &Proxy| is(waiting(proxy, "route"), 2.0) && upstream.calls() == 1;
+    proxy.until("two wait, and one is at work", one_works).await.unwrap();
     proxy.write("all.yaml", &text(2)).unwrap();
     proxy.until("one more is at work", |_| upstream.calls() == 2).await.unwrap();
     assert!(is(waiting(&proxy, "route"), 1.0));
