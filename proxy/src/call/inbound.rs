@@ -19,7 +19,7 @@ use crate::api::passed as passed_operations;
 use crate::errors::Problem;
 use crate::matching::AskedAmount;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
-use crate::state::{PreparedChanges, Provider};
+use crate::state::{PreparedChanges, Provider, Rule};
 
 use super::betas;
 use super::call_files::CallFiles;
@@ -227,6 +227,14 @@ impl InboundCall {
             copy.changes = self.changes.clone();
         }
         Ok(copy)
+    }
+
+    /// The call as its rule changes it; `None`: the rule changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Self::changed`].
+    pub(super) fn changed_by(&self, rule: &Rule) -> Result<Option<Rc<Self>>, Problem> {
+        rule.request.as_ref().map(|changes| self.changed(changes)).transpose()
     }
 
     /// The call with the changes of its rule. What it was found by stays as it came.

@@ -41,10 +41,7 @@ pub(super) async fn exchange(call: &Rc<InboundCall>) -> Result<Exchange, Problem
     let context = &call.context;
     let (route, at, rule) = access::permitted_path(call, named_paths::nameable(call.path()).unwrap_or_default())?;
     context.note(|entry| entry.route(route, at));
-    let changed = match &rule.request {
-        None => None,
-        Some(changes) => Some(call.changed(changes)?),
-    };
+    let changed = call.changed_by(rule)?;
     let call = changed.as_ref().unwrap_or(call);
     if limits::apply(call, rule) {
         limits::take(call, rule, context.ready.names.route_name(route)).await?;

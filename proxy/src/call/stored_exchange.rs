@@ -89,10 +89,7 @@ async fn asked(call: &Rc<InboundCall>, address: &StoredAddress, object: StoredOb
         object.counts(context.worker.owned.counting(ListName::of_one(results)).await);
     }
     call.is_about(object);
-    let changed = match &rule.request {
-        None => None,
-        Some(changes) => Some(call.changed(changes)?),
-    };
+    let changed = call.changed_by(rule)?;
     let call = changed.as_ref().unwrap_or(call);
     if limits::apply(call, rule) {
         limits::take(call, rule, context.ready.names.route_name(route)).await?;

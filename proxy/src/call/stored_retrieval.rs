@@ -30,10 +30,7 @@ pub(super) async fn retrieved(call: &Rc<InboundCall>, address: &StoredAddress) -
     let (route, at, rule) = found.ok_or_else(|| not_there(object.row, object.sealed()))?;
     call.context.note(|entry| entry.route(route, at));
     call.is_about(object);
-    let changed = match &rule.request {
-        None => None,
-        Some(changes) => Some(call.changed(changes)?),
-    };
+    let changed = call.changed_by(rule)?;
     failover::exchange(changed.as_ref().unwrap_or(call), rule, None).await
 }
 
