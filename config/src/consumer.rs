@@ -44,6 +44,9 @@ pub struct Consumer {
     /// The names of labels that are told of its calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chargeback: Vec<String>,
+    /// Those labels go to providers that have a place for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chargeback_to_providers: bool,
     /// The models that it may ask for; empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelMatch>,

@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 54] = [
+pub const FEATURES: [&str; 55] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -18,6 +18,7 @@ pub const FEATURES: [&str; 54] = [
     "budgetKeys",
     "budgets",
     "cacheWrite1h",
+    "chargebackToProviders",
     "coalesce",
     "coalesceCluster",
     "cohere",

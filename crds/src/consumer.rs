@@ -105,6 +105,10 @@ pub struct Chargeback {
     /// Labels of it that stand in the access log with each of its calls, and beside its metrics.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 317)), extend("x-kubernetes-list-type" = "set"))]
     pub labels: Vec<String>,
+    /// `true`: they are sent to providers that have a place for them in their bills and logs: Google's models at Vertex AI (`labels`),
+    /// and Bedrock (`requestMetadata`). Default: `false`, no provider is told anything of them.
+    #[serde(default)]
+    pub to_providers: bool,
 }
 
 /// A key of a consumer: one of a Secret that is there, or one that the operator makes.

@@ -82,6 +82,7 @@ struct Compiling<'a> {
 impl Compiling<'_> {
     fn consumer(&self, spec: &LLMConsumerSpec, created: i64, report: &mut Report<'_>) -> Consumer {
         let LLMConsumerSpec { keys, jwt, labels, chargeback, members, priority, models, limits, disabled } = spec;
+        let chargeback_to_providers = chargeback.as_ref().is_some_and(|own| own.to_providers);
         let chargeback = chargeback.as_ref().map(|own| own.labels.clone()).unwrap_or_default();
         let is_known = |name: &String| labels.contains_key(name);
         report.rule("spec", rules::CHARGEBACK_LABELS, chargeback.iter().all(is_known));
@@ -108,6 +109,7 @@ impl Compiling<'_> {
             members: members.as_ref().map(|members| self.members(members, report)),
             labels: labels.clone(),
             chargeback,
+            chargeback_to_providers,
             limits: limits::compile(limits.as_ref(), "spec", report),
             budgets: budgets::compile(limits.as_ref(), (&of, Some(&key_names)), "spec", report),
             priority: priority.unwrap_or_default(),

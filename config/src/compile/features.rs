@@ -109,10 +109,11 @@ const OF_ROUTES: [RouteFeature; 19] = [
 /// A feature's name, and whether a consumer makes use of it.
 type ConsumerFeature = (&'static str, fn(&Consumer) -> bool);
 
-const OF_CONSUMERS: [ConsumerFeature; 12] = [
+const OF_CONSUMERS: [ConsumerFeature; 13] = [
     ("budgetFallback", |consumer| consumer.budgets.iter().any(lands_softly)),
     ("budgetKeys", |consumer| consumer.budgets.iter().any(|budget| budget.key.is_some())),
     ("budgets", |consumer| !consumer.budgets.is_empty()),
+    ("chargebackToProviders", |consumer| consumer.chargeback_to_providers),
     ("concurrency", |consumer| consumer.concurrency.is_some() || consumer.priority != 0),
     ("costLimits", |consumer| consumer.limits.iter().any(counts_money)),
     ("jwt", |consumer| consumer.jwt.is_some()),

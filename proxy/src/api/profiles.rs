@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use sluicegate_config::{Provider, ProviderKind};
 use sluicegate_dialects::Dialect;
-use sluicegate_dialects::verbatim::Envelope;
+use sluicegate_dialects::verbatim::{Envelope, LabelPlace};
 
 use crate::account::Operation;
 
@@ -65,6 +65,8 @@ pub(crate) struct Offer {
     pub(crate) models: Option<&'static [&'static str]>,
     /// Headers that are said where the caller did not say them.
     pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// The place for a consumer's labels.
+    pub(crate) labels: Option<LabelPlace>,
 }
 
 /// A publisher of models at a host of several.
@@ -102,6 +104,7 @@ const CHAT: Offer = Offer {
     publisher: None,
     models: None,
     headers: &[],
+    labels: None,
 };
 /// A path that a rule names: every provider is asked for what it may have there.
 pub(crate) const NAMED_PATH: Offer = Offer { operation: Operation::NamedPath, path: "", ..CHAT };
@@ -259,12 +262,14 @@ const INVOKE: Offer = Offer {
     dialect: Dialect::BedrockInvoke,
     path: "/model/{model}/invoke",
     stream_path: Some("/model/{model}/invoke-with-response-stream"),
+    labels: Some(LabelPlace::RequestMetadataHeader),
     ..CHAT
 };
 const CONVERSE: Offer = Offer {
     dialect: Dialect::BedrockConverse,
     path: "/model/{model}/converse",
     stream_path: Some("/model/{model}/converse-stream"),
+    labels: Some(LabelPlace::RequestMetadata),
     ..CHAT
 };
 /// A key of Bedrock's own goes as a bearer; what is signed carries none. Anthropic's models are asked in Anthropic's words, in which
@@ -282,6 +287,7 @@ const VERTEX: KindProfile = KindProfile {
             path: "/publishers/google/models/{model}:generateContent",
             stream_path: Some("/publishers/google/models/{model}:streamGenerateContent?alt=sse"),
             publisher: Some(ModelPublisher::Google),
+            labels: Some(LabelPlace::Labels),
             ..GENERATE
         },
         Offer {

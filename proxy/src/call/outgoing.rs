@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use sluicegate_dialects::verbatim::{self, Edit, Envelope, Enveloped, Field, Governed, NestedSetting};
+use sluicegate_dialects::verbatim::{
+    self, Edit, Envelope, Enveloped, Field, Governed, LabelPlace, NestedSetting, REQUEST_METADATA_HEADER,
+};
 use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
 
 use crate::api::named_paths;
@@ -126,7 +128,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     if !unsaid.is_empty() {
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
-    let added = headers.iter().filter_map(header).collect();
+    let added = headers.iter().filter_map(header).chain(labels_header(call, at.offer)).collect();
     let Governed { body, dropped } = governed(&Bytes::from(body), provider)?;
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
@@ -134,7 +136,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
         None => unpacked(&body, at.offer),
     };
-    let body = marked(body, (call, model), dialect);
+    let body = labelled(marked(body, (call, model), dialect), call, at.offer);
     let usage_is_ours = false;
     let (media, method) = (MEDIA, Method::POST);
     Ok(Outgoing { body, plain: None, uri, said, added, dialect, usage_is_ours, clamped, dropped, betas, media, method })
@@ -161,14 +163,14 @@ fn in_its_words(
     let body = dialect.disown(&body, seen, model);
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, provider)?;
-    let body = marked(body, (call, model), dialect);
+    let body = labelled(marked(body, (call, model), dialect), call, at.offer);
     let dropped = dropped.len();
     Ok(Outgoing {
         body,
         plain: None,
         uri,
         said: at.offer.headers,
-        added: Vec::new(),
+        added: labels_header(call, at.offer).into_iter().collect(),
         dialect: at.offer.dialect,
         usage_is_ours,
         clamped,
@@ -253,6 +255,21 @@ fn marked(body: Bytes, (call, model): (&InboundCall, &str), dialect: Dialect) ->
         Some(words) => verbatim::place_breakpoints(&body, plan, words),
         None => body,
     }
+}
+
+/// The body with the labels of its consumer that providers are told, where its provider has a place for them.
+fn labelled(body: Bytes, call: &InboundCall, offer: &Offer) -> Bytes {
+    match offer.labels.zip(call.context.consumer().and_then(|own| own.told_to_providers.as_ref())) {
+        Some((place, labels)) => labels.put(&body, place),
+        None => body,
+    }
+}
+
+/// The header that says them, where a header does.
+fn labels_header(call: &InboundCall, offer: &Offer) -> Option<(HeaderName, HeaderValue)> {
+    let is_place = offer.labels == Some(LabelPlace::RequestMetadataHeader);
+    let labels = call.context.consumer().filter(|_| is_place)?.told_to_providers.as_ref()?;
+    Some((HeaderName::from_static(REQUEST_METADATA_HEADER), HeaderValue::try_from(labels.header()).ok()?))
 }
 
 /// Refuses a conversation of which a part is held by Anthropic, where the call goes to another host of its models. What the

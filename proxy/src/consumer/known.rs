@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use sluicegate_config::{Access, Consumer, ConsumerMatch, KeyDigest, ObjectId};
+use sluicegate_dialects::verbatim::VendorLabels;
 
 use crate::account::ConsumerName;
 use crate::concurrency::{GateScope, PreparedGate};
@@ -29,6 +30,8 @@ pub(crate) struct KnownConsumer {
     /// The issuer of the tokens that it is known by, if it is known by any.
     pub(super) issuer: Option<Box<str>>,
     labels: BTreeMap<String, String>,
+    /// Those of them that providers are told.
+    pub(crate) told_to_providers: Option<VendorLabels>,
     /// Empty: every model.
     models: Box<[ModelTest]>,
     /// The limits of its calls, whichever way they go.
@@ -73,7 +76,9 @@ impl KnownConsumer {
             shared.put_in_use();
         }
         let charged = from.chargeback.iter().filter_map(|label| Some((label.clone(), from.labels.get(label)?.clone())));
-        name.charge(charged.collect());
+        let charged: Vec<(String, String)> = charged.collect();
+        let told_to_providers = from.chargeback_to_providers.then(|| VendorLabels::of(&charged));
+        name.charge(charged);
         let of_it = name.id().0.as_str();
         let scope = match template {
             Some(template) => LimitScope::Subject { template, of_it },
@@ -89,6 +94,7 @@ impl KnownConsumer {
             members: from.members.clone(),
             issuer: from.jwt.as_ref().map(|jwt| jwt.issuer.as_str().into()),
             labels: from.labels.clone(),
+            told_to_providers,
             models: from.models.iter().map(|model| ModelTest::of(Some(model))).collect(),
             limits: from.limits.iter().map(limit).collect(),
             budgets: from.budgets.iter().map(|budget| PreparedBudget::of(shared.gateway(), budget)).collect(),

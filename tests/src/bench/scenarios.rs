@@ -81,6 +81,15 @@ pub(crate) fn all() -> Vec<Scenario> {
             against: Some(("verbatim, 256 connections", Who::Bare)),
             ..base.clone()
         },
+        // A known consumer, whose calls, tokens and money are counted for all proxies.
+        Scenario {
+            name: "full policy, 32 connections",
+            request: chat_of("policy", KEY, 1000, false),
+            on: OURS,
+            against: bare,
+            bars: (1.25, 1.15),
+            ..base.clone()
+        },
         prompt("prompt of 20 KB", 20_000, (1.5, 1.3)),
         prompt("prompt of 200 KB", 200_000, (1.5, 1.3)),
         Scenario { name: "stream of 64", request: chat("verbatim", 1000, true), bars: (1.2, 1.0), ..base.clone() },
@@ -138,9 +147,16 @@ fn verbatim() -> Scenario {
     }
 }
 
+/// The key of a consumer that has limits and a budget; no other call's is one that is known.
+const KEY: &str = "sk-bench-of-a-consumer-with-limits";
+
 /// A chat call with a prompt of about so many bytes.
 #[must_use]
 pub(crate) fn chat(model: &str, bytes: usize, stream: bool) -> Bytes {
+    chat_of(model, "sk-bench", bytes, stream)
+}
+
+fn chat_of(model: &str, key: &str, bytes: usize, stream: bool) -> Bytes {
     let words = "The gate lets through what the channel can carry, and no more. ";
     let prompt: String = words.chars().cycle().take(bytes).collect();
     let body = serde_json::json!({
@@ -149,20 +165,36 @@ pub(crate) fn chat(model: &str, bytes: usize, stream: bool) -> Bytes {
         "temperature": 0.2,
         "stream": stream,
     });
-    let headers = [("authorization", "Bearer sk-bench"), ("accept", "application/json"), ("user-agent", "bench")];
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str()), ("accept", "application/json"), ("user-agent", "bench")];
     post("/v1/chat/completions", &headers, &body.to_string())
 }
+
+/// A price, by which a budget counts.
+const PRICED: &str = ", models: [{name: policy, price: {inputPerMillion: \"1\", outputPerMillion: \"4\"}}]";
 
 /// A cache that is asked and keeps nothing.
 const NEVER_KEPT: &str = "  cache: {ttl: 1h, scope: Route, memory: {maxEntries: 0}, redis: {enabled: true}, store: {minContentLength: 10000000}}\n";
 
+/// A consumer with a limit of calls, one of tokens and a budget, none of which is ever reached.
+fn consumer() -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: bench}}\nstringData: {{api-key: {KEY}}}\n\
+         ---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMConsumer\nmetadata: {{name: bench}}\nspec:\n  \
+         keys: [{{name: only, secretRef: {{name: bench}}}}]\n  limits:\n    rate:\n    \
+         - {{per: Consumer, unit: Requests, amount: 100000000, window: 1m}}\n    \
+         - {{per: Consumer, unit: Tokens, amount: 1000000000000, window: 1m}}\n    \
+         budgets: [{{amount: \"1000000\", period: Daily}}]\n"
+    )
+}
+
 /// The resources that the proxy runs on; `plain` and `paced` are the addresses of the upstreams.
 #[must_use]
 pub(crate) fn manifests(plain: std::net::SocketAddr, paced: std::net::SocketAddr) -> String {
-    let pool = |name: &str, kind: &str, url: String| {
+    let pool = |name: &str, kind: &str, url: String, more: &str| {
         format!(
             "---\napiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: {name}}}\n\
-             spec: {{providers: [{{name: it, type: {kind}, url: \"{url}\"}}]}}\n"
+             spec: {{providers: [{{name: it, type: {kind}, url: \"{url}\" {more}}}]}}\n"
         )
     };
     let route = |name: &str, pool: &str, cache: &str| {
@@ -172,10 +204,13 @@ pub(crate) fn manifests(plain: std::net::SocketAddr, paced: std::net::SocketAddr
         )
     };
     [
-        pool("plain", "OpenAI", format!("http://{plain}/v1")),
-        pool("paced", "OpenAI", format!("http://{paced}/v1")),
-        pool("anthropic", "Anthropic", format!("http://{plain}/v1")),
+        consumer(),
+        pool("plain", "OpenAI", format!("http://{plain}/v1"), ""),
+        pool("paced", "OpenAI", format!("http://{paced}/v1"), ""),
+        pool("anthropic", "Anthropic", format!("http://{plain}/v1"), ""),
+        pool("priced", "OpenAI", format!("http://{plain}/v1"), PRICED),
         route("verbatim", "plain", ""),
+        route("policy", "priced", ""),
         route("paced", "paced", ""),
         route("translated", "anthropic", ""),
         route("memory", "plain", "  cache: {ttl: 1h, scope: Route, redis: {enabled: false}}\n"),

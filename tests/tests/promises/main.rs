@@ -11,6 +11,7 @@ mod bedrock;
 mod blame;
 mod broken_streams;
 mod budgets;
+mod chargeback;
 mod clients;
 mod coalescing;
 mod cohere;
