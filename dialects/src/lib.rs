@@ -33,6 +33,7 @@ mod mark;
 mod meaning;
 mod model_list;
 mod named_files;
+mod object_list;
 pub mod observe;
 mod openai_chat;
 mod openai_completions;

@@ -62,11 +62,13 @@ fn used(top: &mut Object<'_>) -> Result<Used, Refusal> {
     let Some(raw) = top.take("usage") else { return Ok((None, None)) };
     let tally = MessagesUsage::read(&scan::counts_of(raw.get(), MessagesUsage::PLACES));
     let tally = tally.ok_or_else(|| USAGE.refuse("must be an object of counts"))?;
-    let mut more = Object::read(raw.get(), &USAGE)?;
-    for name in NAMES {
-        more.take(name);
-    }
-    Ok((Some(tally.usage()), (!more.is_empty()).then(|| raw.to_owned())))
+    let (json, mut says_more) = (raw.get().as_bytes(), false);
+    let seen = scan::members(json, |name, value| {
+        let is_known = NAMES.iter().any(|known| known.as_bytes() == name);
+        says_more |= !is_known && json.get(value) != Some(b"null");
+    });
+    seen.map_err(|_| USAGE.refuse("must be an object of counts"))?;
+    Ok((Some(tally.usage()), says_more.then(|| raw.to_owned())))
 }
 
 fn rest(top: Object<'_>, usage: Option<Raw>) -> Fields {

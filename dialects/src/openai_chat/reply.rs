@@ -26,11 +26,11 @@ fn read(body: &[u8]) -> Result<Reply, Refusal> {
     let id = object.text("id", &ROOT)?.unwrap_or_default();
     let model = object.text("model", &ROOT)?.unwrap_or_default();
     let created = object.number("created", &ROOT)?.as_ref().and_then(wire::seconds);
-    let list = object.list("choices", &ROOT)?.ok_or_else(|| CHOICES.refuse("the field is required"))?;
+    let list = object.objects("choices", &ROOT)?.ok_or_else(|| CHOICES.refuse("the field is required"))?;
     if list.is_empty() {
         return Err(CHOICES.refuse("holds no answer"));
     }
-    let choices = (0..).zip(list).map(|(number, raw)| choice(raw, &id, number));
+    let choices = list.each(&CHOICES).map(|one| one.and_then(|one| choice(one, &id)));
     let choices = choices.collect::<Result<_, _>>()?;
     // The tier stays among what is carried: the dialect's own callers are told it.
     let tier = object.members().find(|(name, _)| *name == "service_tier");
@@ -40,9 +40,8 @@ fn read(body: &[u8]) -> Result<Reply, Refusal> {
     Ok(Reply { id, model, created, choices, usage, extra })
 }
 
-fn choice(raw: &RawValue, id: &str, number: u32) -> Result<Choice, Refusal> {
-    let at = &CHOICES.index(number as usize);
-    let mut object = Object::read(raw.get(), at)?;
+fn choice((number, mut object): (usize, Object<'_>), id: &str) -> Result<Choice, Refusal> {
+    let at = &CHOICES.index(number);
     let word = object.text("finish_reason", at)?.unwrap_or_default();
     if word == wire::FAILED || object.take("error").is_some() {
         return Err(at.refuse("an error stands where an answer should"));
@@ -61,7 +60,7 @@ fn choice(raw: &RawValue, id: &str, number: u32) -> Result<Choice, Refusal> {
         parts.push(Part::new(Content::Refusal(text)));
     }
     parts.extend(message.take("images").map(wire::pictures).unwrap_or_default().into_iter().map(picture));
-    let called = calls(&mut message, &in_message, (id, number))?;
+    let called = calls(&mut message, &in_message, (id, u32::try_from(number).unwrap_or(u32::MAX)))?;
     let by = wire::stop_text([object.take("stop_reason"), object.take("matched_stop")]);
     let stop = wire::stop(&word, by, !called.is_empty());
     parts.extend(called);

@@ -1,8 +1,9 @@
 //! Endpoints that are asked beside the calls, whether they are well and, of model servers, how busy they are: by one worker of each
-//! proxy, a bounded number at once, and only where a pool says so.
+//! proxy, a bounded number at once, and only where a pool says so. Whether they are well one proxy asks for all that share a Redis.
 
 mod record;
 mod server_metrics;
+mod turns;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,6 +28,9 @@ use crate::upstream::{SendLimits, Sent};
 use crate::worker::own::Worker;
 
 use record::CheckRecord;
+use turns::CheckTurn;
+
+pub(crate) use turns::CheckTurns;
 
 /// The interval at which it is looked for who is due.
 const TICK: Duration = Duration::from_millis(250);
@@ -108,9 +112,15 @@ async fn ask(worker: &Worker, records: &RefCell<HashMap<RecordKey, CheckRecord>>
     let at = key(&provider, &question);
     match &question {
         EndpointQuestion::Health(check) => {
-            let is_well = answers(worker, &provider, check).await;
+            let found = match worker.check_turns.take(&provider, check).await {
+                CheckTurn::Own => Found::Answer(answers(worker, &provider, check).await),
+                CheckTurn::Others(is_ill) => is_ill.map_or(Found::Nothing, Found::Told),
+            };
             if let Some(record) = records.borrow_mut().get_mut(&at) {
-                note_health(record, is_well, &provider, check);
+                note_health(record, found, &provider, check);
+                if matches!(found, Found::Answer(_)) {
+                    worker.check_turns.tell(&provider, check, record.is_ill());
+                }
             }
         }
         EndpointQuestion::Load(server) => {
@@ -127,9 +137,24 @@ async fn ask(worker: &Worker, records: &RefCell<HashMap<RecordKey, CheckRecord>>
     }
 }
 
-fn note_health(record: &mut CheckRecord, is_well: bool, provider: &Provider, check: &HealthCheck) {
+/// What is found of an endpoint.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    /// It says that it is well, or does not.
+    Answer(bool),
+    /// Another proxy has found that it is ill, or is not.
+    Told(bool),
+    /// Another proxy asks, and has found nothing yet.
+    Nothing,
+}
+
+fn note_health(record: &mut CheckRecord, found: Found, provider: &Provider, check: &HealthCheck) {
     let was_ill = record.is_ill();
-    record.answered(is_well, check);
+    match found {
+        Found::Answer(is_well) => record.answered(is_well, check),
+        Found::Told(is_ill) => record.told(is_ill),
+        Found::Nothing => return record.ended(),
+    }
     if record.is_ill() {
         // Until the next answer, and a little longer: a proxy that stops asking leaves nobody out.
         provider.endpoint.check_failed(Instant::now() + check.interval.get() * 2 + check.timeout.get());

@@ -46,6 +46,11 @@ impl CheckRecord {
         }
     }
 
+    /// Another proxy, which asks it, has found this.
+    pub(super) const fn told(&mut self, is_ill: bool) {
+        *self = Self { is_asked: false, is_ill, turning: 0, ..*self };
+    }
+
     /// It has answered a question of another kind, or has not.
     pub(super) const fn ended(&mut self) {
         self.is_asked = false;

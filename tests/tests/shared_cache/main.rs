@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects")]
 
 mod budgets;
+mod checks;
 mod cost_limits;
 mod files;
 mod flights;

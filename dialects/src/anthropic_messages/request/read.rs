@@ -7,6 +7,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Call, Extra, Message, Raw, Role, Sampling, SystemPart};
 use crate::json::{Object, Path, ROOT};
+use crate::object_list::ObjectList;
 use serde_json::value::RawValue;
 
 /// Reads what a caller of `/v1/messages` sent. Errors: a field is missing, twice there or of the wrong type, named in the
@@ -41,7 +42,7 @@ fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
     let mut call = Call {
         model,
         system: system(top.take("system"))?,
-        messages: messages(top.list("messages", &ROOT)?)?,
+        messages: messages(top.objects("messages", &ROOT)?)?,
         tools: tools::read(top.list("tools", &ROOT)?.unwrap_or_default())?,
         tool_choice,
         parallel_tools,
@@ -97,13 +98,13 @@ fn system(raw: Option<&RawValue>) -> Result<Vec<SystemPart>, Refusal> {
     Ok(parts)
 }
 
-fn messages(turns: Option<Vec<&RawValue>>) -> Result<Vec<Message>, Refusal> {
+fn messages(turns: Option<ObjectList<'_>>) -> Result<Vec<Message>, Refusal> {
     const AT: Path<'static> = ROOT.field("messages");
     let turns = turns.ok_or_else(|| AT.refuse("the field is required"))?;
     let mut messages = Vec::with_capacity(turns.len());
-    for (i, raw) in turns.into_iter().enumerate() {
+    for turn in turns.each(&AT) {
+        let (i, mut turn) = turn?;
         let at = AT.index(i);
-        let mut turn = Object::read(raw.get(), &at)?;
         let role = match &*turn.required("role", &at)? {
             "user" => Role::User,
             "assistant" => Role::Assistant,

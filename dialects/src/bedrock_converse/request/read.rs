@@ -82,11 +82,11 @@ fn system(top: &mut Object<'_>) -> Result<Vec<SystemPart>, Refusal> {
 /// The conversation. Errors: a turn is of no role there is, or holds what no turn may.
 fn turns(top: &mut Object<'_>) -> Result<Vec<Message>, Refusal> {
     const AT: Path<'static> = ROOT.field("messages");
-    let list = top.list("messages", &ROOT)?.ok_or_else(|| AT.refuse("the field is required"))?;
+    let list = top.objects("messages", &ROOT)?.ok_or_else(|| AT.refuse("the field is required"))?;
     let mut turns = Vec::with_capacity(list.len());
-    for (index, raw) in list.into_iter().enumerate() {
+    for turn in list.each(&AT) {
+        let (index, mut turn) = turn?;
         let at = AT.index(index);
-        let mut turn = Object::read(raw.get(), &at)?;
         let role = match &*turn.required("role", &at)? {
             "user" => Role::User,
             "assistant" => Role::Assistant,

@@ -12,16 +12,16 @@ use crate::json::{Object, Path, ROOT, string};
 /// messages that follow one another become one turn.
 pub(super) fn turns(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Message>), Refusal> {
     const AT: Path<'static> = ROOT.field("messages");
-    let list = top.list("messages", &ROOT)?.ok_or_else(|| AT.refuse("the field is required"))?;
+    let list = top.objects("messages", &ROOT)?.ok_or_else(|| AT.refuse("the field is required"))?;
     if list.is_empty() {
         return Err(AT.refuse("must hold at least one message"));
     }
     let mut system = Vec::new();
     let mut messages: Vec<Message> = Vec::with_capacity(list.len());
     let mut in_tools = false;
-    for (index, raw) in list.into_iter().enumerate() {
+    for object in list.each(&AT) {
+        let (index, mut object) = object?;
         let at = AT.index(index);
-        let mut object = Object::read(raw.get(), &at)?;
         let role = object.required("role", &at)?;
         let after_tools = std::mem::replace(&mut in_tools, role == "tool");
         match role.as_str() {
