@@ -1,5 +1,9 @@
 //! Headers of a caller's that go to no provider, whoever asks for it.
 
+/// Headers that say what is asked for, beside others of their beginnings that say who asks: a caller's own id of the call, and the guardrail,
+/// the tier and the latency that Bedrock's InvokeModel is asked for.
+const ARE_OF_A_CALL: [&str; 2] = ["x-client-request-id", "x-amzn-bedrock-"];
+
 /// True if a header (by its lower-case name) stays with the gateway: it belongs to one connection, holds a key, says who
 /// the caller is (most often in the words of a proxy in front), names an account at a provider, or is the gateway's own.
 #[must_use]
@@ -40,7 +44,8 @@ pub fn stays_here(name: &str) -> bool {
     };
     words.contains(&name)
         || names_an_account(name)
-        || (name != "x-client-request-id" && beginnings.iter().any(|beginning| name.starts_with(beginning)))
+        || (!ARE_OF_A_CALL.iter().any(|of_a_call| name.starts_with(of_a_call))
+            && beginnings.iter().any(|beginning| name.starts_with(beginning)))
 }
 
 /// True if a header names an account, organisation, project or workspace at a provider. From a caller it would be set
@@ -90,9 +95,14 @@ mod tests {
         ] {
             assert!(stays_here(name), "{name}");
         }
-        for name in
-            ["anthropic-beta", "openai-beta", "openai-projection", "x-mine", "traceparent", "x-client-request-id"]
-        {
+        for name in [
+            "anthropic-beta",
+            "openai-beta",
+            "openai-projection",
+            "x-mine",
+            "x-client-request-id",
+            "x-amzn-bedrock-trace",
+        ] {
             assert!(!stays_here(name), "{name}");
         }
     }

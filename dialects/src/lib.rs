@@ -64,4 +64,4 @@ pub use openai_responses::stored;
 pub use refusal_watch::RefusalWatch;
 pub use shadow::StreamShadow;
 pub use shape::RequestShape;
-pub use spoke::{ErrorName, Habits, SettingsWithin, SystemPlace};
+pub use spoke::{ErrorHeader, ErrorName, Habits, SettingsWithin, SystemPlace};

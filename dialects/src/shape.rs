@@ -37,7 +37,7 @@ pub(crate) fn shape(
     if let Some(place) = habits.system {
         for (text, is_before) in [(&shape.prepend, true), (&shape.append, false)] {
             if let Some(text) = text {
-                body = with_system(&body, place, (text, is_before));
+                body = with_system(&body, place, (text, is_before))?;
             }
         }
     }
@@ -85,7 +85,8 @@ fn capped(body: &Bytes, peek: &Peek, (habits, most): (&Habits, u64)) -> Bytes {
         let is_more = peek.max_tokens.is_none_or(|asked| asked > most);
         let setting = NestedSetting { names: within.max_tokens, value: most.to_string(), replaces: true };
         let edit = is_more.then(|| peek.put_within(body, within.field, &[setting])).flatten();
-        return edit.map_or_else(|| body.clone(), |edit| splice(body, &[edit]));
+        let edits: Vec<Edit> = edit.into_iter().chain(thinking_within(body, most)).collect();
+        return splice(body, &edits);
     }
     let own = [Field::MaxTokens, Field::MaxCompletionTokens, Field::MaxOutputTokens];
     let said = |field: Field| {
@@ -98,11 +99,37 @@ fn capped(body: &Bytes, peek: &Peek, (habits, most): (&Habits, u64)) -> Bytes {
     if own.into_iter().all(|field| said(field).is_none()) {
         edits.extend(habits.max_tokens.map(|field| peek.set(field, value())));
     }
+    edits.extend(thinking_within(body, most));
     splice(body, &edits)
 }
 
+/// The fewest tokens that Anthropic's models think with (docs.anthropic.com, "Extended thinking").
+const LEAST_THINKING: u64 = 1_024;
+
+/// A budget for thinking has to be less than the most tokens of the answer: it is lowered with them, and where that leaves less than any
+/// model thinks with, the model does not think.
+pub(crate) fn thinking_within(body: &[u8], most: u64) -> Option<Edit> {
+    let (.., span) = names(body).into_iter().find(|(name, ..)| name == "thinking").or_else(|| {
+        // Converse's callers say it among what is the model's own.
+        let (.., own) = names(body).into_iter().find(|(name, ..)| name == "additionalModelRequestFields")?;
+        let (name, key, span) = names(body.get(own.clone())?).into_iter().find(|(name, ..)| name == "thinking")?;
+        Some((name, key, own.start + span.start..own.start + span.end))
+    })?;
+    let mut thinking: Value = serde_json::from_slice(body.get(span.clone())?).ok()?;
+    let budget = thinking.get_mut("budget_tokens")?;
+    if budget.as_f64()? < most as f64 {
+        return None;
+    }
+    let within = most.saturating_sub(1);
+    *budget = Value::from(within);
+    let off = || r#"{"type":"disabled"}"#.to_owned();
+    Some(Edit::write(span, if within < LEAST_THINKING { off() } else { thinking.to_string() }))
+}
+
 /// System text before or behind what is there.
-fn with_system(body: &Bytes, place: SystemPlace, (text, is_before): (&str, bool)) -> Bytes {
+///
+/// Errors: the place is there twice, of which a provider may read the other one.
+fn with_system(body: &Bytes, place: SystemPlace, (text, is_before): (&str, bool)) -> Result<Bytes, Refusal> {
     let quoted = serde_json::to_string(text).unwrap_or_default();
     let (known, fresh): (&[&str], String) = match place {
         SystemPlace::Turns => (&["messages"], format!("{{\"role\":\"system\",\"content\":{quoted}}}")),
@@ -111,10 +138,14 @@ fn with_system(body: &Bytes, place: SystemPlace, (text, is_before): (&str, bool)
         SystemPlace::Texts => (&["system"], format!("{{\"text\":{quoted}}}")),
         SystemPlace::Parts => (&["systemInstruction", "system_instruction"], format!("{{\"text\":{quoted}}}")),
     };
-    let found = names(body).into_iter().find(|(name, ..)| known.contains(&name.as_str()));
+    let mut places = names(body).into_iter().filter(|(name, ..)| known.contains(&name.as_str()));
+    let found = places.next();
+    if let Some((name, ..)) = places.next() {
+        return Err(Refusal::field(name, "the field stands there twice"));
+    }
     let given = found.as_ref().and_then(|(.., span)| std::str::from_utf8(body.get(span.clone())?).ok());
     let made = match (given, place) {
-        (None | Some("null"), SystemPlace::Turns) => return body.clone(),
+        (None | Some("null"), SystemPlace::Turns) => return Ok(body.clone()),
         (None | Some("null"), SystemPlace::Instructions | SystemPlace::Blocks) => quoted,
         (None | Some("null"), SystemPlace::Texts) => format!("[{fresh}]"),
         (None | Some("null"), SystemPlace::Parts) => format!("{{\"parts\":[{fresh}]}}"),
@@ -129,7 +160,7 @@ fn with_system(body: &Bytes, place: SystemPlace, (text, is_before): (&str, bool)
         Some((.., span)) => Edit::write(span, made),
         None => member(body, (known.first().copied().unwrap_or_default(), &made), false),
     };
-    splice(body, &[edit])
+    Ok(splice(body, &[edit]))
 }
 
 fn joined(own: &str, text: &str, is_before: bool) -> String {
@@ -181,6 +212,42 @@ fn among_parts(given: &str, fresh: &str, is_before: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thinking_keeps_within_the_most_tokens() {
+        let body = |tokens: u64, budget: u64| {
+            format!(
+                r#"{{"model":"m","max_tokens":{tokens},"thinking":{{"type":"enabled","budget_tokens":{budget}}},"messages":[]}}"#
+            )
+        };
+        for (most, given, made) in [
+            (8_000, body(16_000, 10_000), body(8_000, 7_999)),
+            (8_000, body(16_000, 4_000), body(8_000, 4_000)),
+            (
+                64,
+                body(16_000, 10_000),
+                r#"{"model":"m","max_tokens":64,"thinking":{"type":"disabled"},"messages":[]}"#.to_owned(),
+            ),
+            (64_000, body(16_000, 10_000), body(16_000, 10_000)),
+        ] {
+            let shape = RequestShape { max_tokens: Some(most), ..RequestShape::default() };
+            assert_eq!(shaped(Dialect::AnthropicMessages, &given, &shape), made, "{most}");
+        }
+    }
+
+    #[test]
+    fn system_text_goes_into_no_place_that_is_there_twice() {
+        let shape = RequestShape { prepend: Some("A".to_owned()), ..RequestShape::default() };
+        for (dialect, body) in [
+            (Dialect::OpenAiChat, r#"{"model":"m","messages":[],"mess\u0061ges":[]}"#),
+            (Dialect::AnthropicMessages, r#"{"model":"m","max_tokens":1,"system":"a","system":"b","messages":[]}"#),
+            (Dialect::Gemini, r#"{"systemInstruction":{"parts":[]},"system_instruction":{"parts":[]},"contents":[]}"#),
+        ] {
+            let path = PathSays { model: (!dialect.habits().names_model).then_some("m"), stream: None };
+            let refused = dialect.shape(&Bytes::copy_from_slice(body.as_bytes()), path, &shape).unwrap_err();
+            assert!(refused.message.contains("twice"), "{refused:?}");
+        }
+    }
     use crate::Dialect;
     use crate::verbatim::PathSays;
 

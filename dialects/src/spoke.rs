@@ -45,8 +45,8 @@ pub struct Habits {
     pub envelope: Option<Envelope>,
     /// True if its providers keep answers that they are not told to forget, and go on from one by its id.
     pub keeps_answers: bool,
-    /// The header in which its clients look for an error's name, and the names.
-    pub error_header: Option<(&'static str, ErrorName)>,
+    /// The header in which its clients look for an error's name.
+    pub error_header: Option<ErrorHeader>,
     /// The fields whose tokens are counted, and the name that the count has.
     pub counted: (&'static [&'static str], &'static str),
     /// The word that a count calls itself (`object`), where it does.
@@ -88,6 +88,16 @@ pub struct SettingsWithin {
 
 /// The name of a kind of error.
 pub type ErrorName = fn(ErrorKind) -> &'static str;
+/// A header that names an error.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorHeader {
+    /// The header's name.
+    pub name: &'static str,
+    /// The name that is written for a kind.
+    pub written: ErrorName,
+    /// The kind and the name in a value that was read; `None`: it is none that is known.
+    pub read: fn(&str) -> Option<(ErrorKind, String)>,
+}
 /// The content type of server-sent events.
 pub(crate) const EVENTS: &str = "text/event-stream";
 /// A comment of server-sent events.

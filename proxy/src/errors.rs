@@ -193,8 +193,8 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
 
 /// Puts an error's name where the dialect's SDKs look for it, if that is a header.
 pub fn name_error(headers: &mut http::HeaderMap, dialect: Dialect, kind: ErrorKind) {
-    if let Some((name, of)) = dialect.habits().error_header {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(of(kind)));
+    if let Some(header) = dialect.habits().error_header {
+        headers.insert(HeaderName::from_static(header.name), HeaderValue::from_static((header.written)(kind)));
     }
 }
 

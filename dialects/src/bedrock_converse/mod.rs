@@ -42,7 +42,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: true,
         envelope: None,
         keeps_answers: false,
-        error_header: Some(("x-amzn-errortype", error::name)),
+        error_header: Some(error::HEADER),
         counted: (&["system", "messages", "toolConfig"], "inputTokens"),
         count_object: None,
         overflow_in_stream: false,

@@ -47,7 +47,11 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     let message = output.and_then(|output| output.message).ok_or_else(|| malformed("it holds no message"))?;
     let parts = blocks::read_all(message.content.unwrap_or_default(), &CONTENT);
     let parts = parts.map_err(|refusal| malformed(&refusal.param.unwrap_or_else(|| "a block".to_owned())))?;
-    let stop = wire::stop(stop_reason.as_deref().unwrap_or("end_turn"));
+    let word = stop_reason.as_deref().unwrap_or("end_turn");
+    if let Some(error) = wire::broken(word) {
+        return Err(Malformed::new(error.message));
+    }
+    let stop = wire::stop(word);
     Ok(Reply {
         id: String::new(),
         model: String::new(),

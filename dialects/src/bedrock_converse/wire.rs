@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::hub::{Stop, Usage};
+use crate::hub::{ErrorKind, ProviderError, Stop, Usage};
 use crate::json::Writer;
 use crate::token_count;
 
@@ -111,6 +111,17 @@ pub(super) fn stop(word: &str) -> Stop {
     }
 }
 
+/// The error that an answer is which can not be used, by its `stopReason`; `None`: it can.
+pub(super) fn broken(word: &str) -> Option<ProviderError> {
+    matches!(word, "malformed_tool_use" | "malformed_model_output").then(|| ProviderError {
+        kind: ErrorKind::BadGateway,
+        message: format!("the model's answer can not be used ({word})"),
+        r#type: None,
+        code: None,
+        param: None,
+    })
+}
+
 /// Writes a `stopReason`: what Converse has no word for becomes the nearest it has.
 pub(super) fn stop_reason(stop: &Stop) -> &str {
     match stop {
@@ -154,7 +165,7 @@ mod tests {
             ("guardrail_intervened", Stop::Refusal, "content_filtered"),
             ("content_filtered", Stop::Refusal, "content_filtered"),
             ("model_context_window_exceeded", Stop::ContextLength, "model_context_window_exceeded"),
-            ("malformed_tool_use", Stop::Other("malformed_tool_use".into()), "malformed_tool_use"),
+            ("new_reason", Stop::Other("new_reason".into()), "new_reason"),
         ] {
             assert_eq!((&stop(word), stop_reason(&stop(word))), (&stop_is, written), "{word}");
         }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
 use crate::overflow;
+use crate::spoke::ErrorHeader;
 
 /// Kind, status, exception. Of a kind the first row is written; of a name the first row is read.
 const TABLE: [(ErrorKind, u16, &str); 26] = [
@@ -20,6 +21,8 @@ const TABLE: [(ErrorKind, u16, &str); 26] = [
     (ErrorKind::Billing, 402, "AccessDeniedException"),
     (ErrorKind::NotFound, 404, "ResourceNotFoundException"),
     (ErrorKind::Method, 405, VALIDATION),
+    // Written of callers who took too long too; who says it means the model.
+    (ErrorKind::Timeout, 408, "ModelTimeoutException"),
     (ErrorKind::RequestTimeout, 408, "ModelTimeoutException"),
     (ErrorKind::Conflict, 409, "ConflictException"),
     (ErrorKind::TooLarge, 413, VALIDATION),
@@ -34,13 +37,15 @@ const TABLE: [(ErrorKind, u16, &str); 26] = [
     (ErrorKind::BadGateway, 424, "ModelErrorException"),
     (ErrorKind::BadGateway, 424, "ModelStreamErrorException"),
     (ErrorKind::BadGateway, 500, "InternalFailure"),
-    (ErrorKind::Timeout, 408, "ModelTimeoutException"),
     (ErrorKind::Overloaded, 503, UNAVAILABLE),
     (ErrorKind::Overloaded, 429, "ModelNotReadyException"),
     (ErrorKind::Unavailable, 503, UNAVAILABLE),
 ];
 const VALIDATION: &str = "ValidationException";
 const UNAVAILABLE: &str = "ServiceUnavailableException";
+
+/// The header that names an error; Bedrock itself names it nowhere else in a whole answer.
+pub(crate) const HEADER: ErrorHeader = ErrorHeader { name: "x-amzn-errortype", written: name, read };
 
 #[derive(Deserialize, Default)]
 struct SaidByAmazon {
@@ -56,11 +61,20 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     let message = message.filter(|message| !message.is_empty());
     let message =
         message.unwrap_or_else(|| format!("the provider answered with status {status} and no readable error"));
-    // `com.amazon.coral.service#ThrottlingException:http://…`
-    let name =
-        name.map(|name| name.rsplit('#').next().unwrap_or(&name).split(':').next().unwrap_or_default().to_owned());
+    let name = name.map(|name| bare(&name).to_owned());
     let kind = name.as_deref().and_then(kind_of).unwrap_or_else(|| by_status(status));
     overflow::recognised(ProviderError { kind, message, r#type: name, code: None, param: None })
+}
+
+/// The name in `com.amazon.coral.service#ThrottlingException:http://…`.
+fn bare(name: &str) -> &str {
+    name.rsplit('#').next().unwrap_or(name).split(':').next().unwrap_or_default()
+}
+
+/// The kind and the name of an error by its header; `None`: it is none that is known.
+fn read(name: &str) -> Option<(ErrorKind, String)> {
+    let name = bare(name).trim();
+    kind_of(name).map(|kind| (kind, name.to_owned()))
 }
 
 /// The error that an event of a stream is; `None`: it is none.
@@ -161,6 +175,24 @@ mod tests {
         let overflow = decode(400, br#"{"message":"Input is too long for requested model."}"#);
         assert!(overflow.is_context_overflow());
         assert!(tells_overflow(&encode(&overflow, "")), "{}", String::from_utf8_lossy(&encode(&overflow, "")));
+    }
+
+    #[test]
+    fn an_error_is_known_by_the_name_in_its_header() {
+        use crate::dialect::Dialect::{AnthropicMessages, BedrockConverse};
+        for (status, name, kind) in [
+            (400, "ServiceQuotaExceededException", ErrorKind::Quota),
+            (400, "ThrottlingException:http://internal.amazon.com/coral/", ErrorKind::RateLimit),
+            (408, "ModelTimeoutException", ErrorKind::Timeout),
+            (400, "NewException", ErrorKind::InvalidRequest),
+        ] {
+            let read = BedrockConverse.decode_named_error(status, Some(name), br#"{"message":"x"}"#);
+            assert_eq!(read.kind, kind, "{name}");
+        }
+        let overflow = br#"{"message":"Input Tokens Exceeded: Number of input tokens exceeds maximum length."}"#;
+        assert!(BedrockConverse.decode_named_error(400, Some(VALIDATION), overflow).is_context_overflow());
+        let other = AnthropicMessages.decode_named_error(400, Some("ThrottlingException"), b"{}");
+        assert_eq!(other.kind, ErrorKind::InvalidRequest, "nobody else has the header");
     }
 
     #[test]

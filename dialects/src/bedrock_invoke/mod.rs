@@ -6,6 +6,7 @@
 pub(crate) mod error;
 mod fold;
 mod observe;
+mod peek;
 mod reframe;
 mod request;
 mod stream;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use crate::anthropic_messages;
 use crate::spoke::{Habits, Spoke};
 
+use peek::peek;
 pub use reframe::Reframer;
 
 /// The dialect's functions: Anthropic's but for what goes around bodies and events.
@@ -30,7 +32,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: true,
         envelope: Some(crate::verbatim::Envelope::Bedrock),
         keeps_answers: false,
-        error_header: Some(("x-amzn-errortype", error::name)),
+        error_header: Some(error::HEADER),
         ..anthropic_messages::SPOKE.habits
     },
     decode_call: request::decode,
@@ -44,6 +46,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     say_when: |body, _: Duration| body,
     tells_overflow: error::tells_overflow,
     status: error::status,
+    peek,
     observe: observe::observe,
     fold: || Box::new(fold::InvokeFold::default()),
     replay: fold::replay,

@@ -20,7 +20,7 @@ use crate::spoke::{DecodeStream, EncodeStream, FollowedItems, Habits, Spoke};
 use crate::thoughts;
 use crate::token_count;
 use crate::vendors;
-use crate::verbatim::{CacheWords, PathSays, Peek};
+use crate::verbatim::{CacheWords, Edit, PathSays, Peek};
 use crate::{anthropic_messages, bedrock_converse, bedrock_invoke, cohere_chat, gemini};
 use crate::{observe, openai_chat, openai_completions, openai_responses, verbatim};
 
@@ -61,11 +61,9 @@ impl Dialect {
     /// The words in which a model's host is told what to keep in its prompt cache; `None`: it is not told.
     #[must_use]
     pub fn cache_words(self, model: &str) -> Option<CacheWords> {
-        /// Models at Bedrock that take them, by words in their names.
-        const AT_BEDROCK: [&str; 3] = ["anthropic.", "claude", "amazon.nova"];
         match self {
             Self::AnthropicMessages | Self::BedrockInvoke => Some(CacheWords::Control),
-            Self::BedrockConverse => AT_BEDROCK.iter().any(|word| model.contains(word)).then_some(CacheWords::Point),
+            Self::BedrockConverse => vendors::bedrock(model).cache_words(),
             Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses | Self::Gemini | Self::CohereChat => {
                 None
             }
@@ -244,6 +242,12 @@ impl Dialect {
         self.spoke().answer_place == continuation::AnswerPlace::Prompt
     }
 
+    /// The edit that keeps a budget for thinking below the most tokens of the answer, in a body that is lowered to them; `None`: none is needed.
+    #[must_use]
+    pub fn thinking_within(body: &[u8], most: u64) -> Option<Edit> {
+        shape::thinking_within(body, most)
+    }
+
     /// True if a model that is spoken to in this dialect goes on by itself from a last turn that is its own; `thinks`: it is to think
     /// first, for which it would begin anew.
     #[must_use]
@@ -279,6 +283,17 @@ impl Dialect {
     #[must_use]
     pub fn decode_error(self, status: u16, body: &[u8]) -> ProviderError {
         (self.spoke().decode_error)(status, body)
+    }
+
+    /// The same, with the error's name where that stands in a header (`Habits::error_header`).
+    #[must_use]
+    pub fn decode_named_error(self, status: u16, name: Option<&str>, body: &[u8]) -> ProviderError {
+        let error = self.decode_error(status, body);
+        let header = self.habits().error_header.filter(|_| error.r#type.is_none() && !error.is_context_overflow());
+        match header.zip(name).and_then(|(header, name)| (header.read)(name)) {
+            Some((kind, name)) => ProviderError { kind, r#type: Some(name), ..error },
+            None => error,
+        }
     }
 
     /// Writes an error body.

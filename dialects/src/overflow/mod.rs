@@ -64,6 +64,7 @@ const WORDINGS: &[(&str, &str)] = &[
     ("maximum prompt length is {max} but the request contains {input} tokens", "xAI"),
     ("max input tokens: {max}, request input token count: {input}", "Bedrock"),
     ("input is too long for requested model", "Bedrock"),
+    ("number of input tokens exceeds maximum length", "Bedrock"),
     ("`inputs` must have less than {max} tokens. given: {input}", "TGI"),
     (
         "`inputs` tokens + `max_new_tokens` must be <= {max}. given: {input} `inputs` tokens and {output} `max_new_tokens`",

@@ -4,6 +4,8 @@
 //! (Claude's budget), Nova's "Extended thinking" and "Complete request schema" (`reasoningConfig`, `topK`), "OpenAI models" (efforts).
 //! A model that is not here is told nothing that it may not know.
 
+use crate::verbatim::CacheWords;
+
 /// The way in which a model is told how much to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConverseThinking {
@@ -37,14 +39,34 @@ pub(crate) struct BedrockModel {
     pub(crate) top_k: ConverseTopK,
     /// True if it takes points of a prompt cache.
     pub(crate) caches: bool,
+    /// True if it takes them among its tools too, and for an hour.
+    pub(crate) caches_tools: bool,
     /// True if it takes tools whose arguments have to match.
     pub(crate) strict_tools: bool,
 }
 
-const UNKNOWN: BedrockModel =
-    BedrockModel { thinking: ConverseThinking::Never, top_k: ConverseTopK::Never, caches: false, strict_tools: false };
-const CLAUDE: BedrockModel =
-    BedrockModel { thinking: ConverseThinking::Budget, top_k: ConverseTopK::Field, caches: true, strict_tools: true };
+impl BedrockModel {
+    /// The words in which it is told of a breakpoint; `None`: it takes none.
+    pub(crate) fn cache_words(&self) -> Option<CacheWords> {
+        let words = if self.caches_tools { CacheWords::Point } else { CacheWords::PointOutsideTools };
+        self.caches.then_some(words)
+    }
+}
+
+const UNKNOWN: BedrockModel = BedrockModel {
+    thinking: ConverseThinking::Never,
+    top_k: ConverseTopK::Never,
+    caches: false,
+    caches_tools: false,
+    strict_tools: false,
+};
+const CLAUDE: BedrockModel = BedrockModel {
+    thinking: ConverseThinking::Budget,
+    top_k: ConverseTopK::Field,
+    caches: true,
+    caches_tools: true,
+    strict_tools: true,
+};
 const NOVA: BedrockModel = BedrockModel { top_k: ConverseTopK::InConfig, caches: true, ..UNKNOWN };
 
 /// Words in models' names, and the facts known of each. The first that stands in a name counts.

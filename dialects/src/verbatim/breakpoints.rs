@@ -34,6 +34,8 @@ pub enum CacheWords {
     Control,
     /// Converse's: `cachePoint`, a block behind it.
     Point,
+    /// The same to a model that takes none among its tools, and none for an hour.
+    PointOutsideTools,
 }
 
 /// A place in a body where a breakpoint stands, or may.
@@ -87,7 +89,7 @@ fn edit(at: &PlaceKind, words: CacheWords, for_an_hour: bool) -> Vec<Edit> {
     let point = match (words, for_an_hour) {
         (CacheWords::Control, false) => r#""cache_control":{"type":"ephemeral"}"#,
         (CacheWords::Control, true) => r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#,
-        (CacheWords::Point, false) => r#"{"cachePoint":{"type":"default"}}"#,
+        (CacheWords::Point, false) | (CacheWords::PointOutsideTools, _) => r#"{"cachePoint":{"type":"default"}}"#,
         (CacheWords::Point, true) => r#"{"cachePoint":{"type":"default","ttl":"1h"}}"#,
     };
     match at {
@@ -111,6 +113,7 @@ fn places(body: &[u8], plan: CachePlan, words: CacheWords) -> Option<Vec<CachePl
     let mut places = Vec::new();
     let tools = match words {
         CacheWords::Control => of(b"tools"),
+        CacheWords::PointOutsideTools => None,
         CacheWords::Point => {
             let config = of(b"toolConfig").and_then(|span| members(body, span));
             config.and_then(|config| config.into_iter().find(|(name, _)| *name == b"tools").map(|(_, span)| span))
@@ -160,7 +163,7 @@ fn blocks(body: &[u8], span: Range<usize>, (words, rank): (CacheWords, usize)) -
             let last = places.iter_mut().rfind(|place| !matches!(place.at, PlaceKind::None));
             last.into_iter().for_each(|place| place.rank = rank);
         }
-        CacheWords::Point => {
+        CacheWords::Point | CacheWords::PointOutsideTools => {
             let ends_so = places.last().is_some_and(|place| matches!(place.at, PlaceKind::Taken(_)));
             // A thought is never the last of what is cached.
             let holds = elements.last().is_some_and(|last| !has(body, last, b"reasoningContent"));

@@ -357,6 +357,11 @@ pub(crate) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
+    /// True if the body has a top-level field of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        names(self.body).iter().any(|(known, ..)| known == name)
+    }
+
     fn model(&self) -> Result<PeekedText, Refusal> {
         let model = match self.value(Field::Model) {
             Some(text) => self.string(text).ok_or_else(|| wrong(Field::Model, "a string"))?,

@@ -7,12 +7,25 @@ use sluicegate_config::owner_of_path;
 /// The methods that such a path takes. What only looks at a head, opens a tunnel or is of another protocol goes nowhere.
 pub(crate) const METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// A slash as a number.
+const SLASHES: [&str; 2] = ["%2F", "%2f"];
+
 /// A path as rules name it; `None`: it is one of the gateway's own, or could be read as another path than it looks like.
 pub(crate) fn nameable(path: &str) -> Option<&str> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut segments = path.split('/');
     let is_plain = !path.is_empty() && segments.next() == Some("") && segments.all(is_plain);
-    (is_plain && owner_of_path(path).is_none()).then_some(path)
+    (is_plain && owner_of_path(path).is_none() && is_one_as_two(path)).then_some(path)
+}
+
+/// True if the path is as good where a server takes a slash that is written as a number for one: it stands in the ARNs that AWS's SDKs put
+/// into paths.
+fn is_one_as_two(path: &str) -> bool {
+    if !SLASHES.iter().any(|slash| path.contains(slash)) {
+        return true;
+    }
+    let read = SLASHES.iter().fold(path.to_owned(), |read, slash| read.replace(slash, "/"));
+    read.split('/').skip(1).all(is_plain) && owner_of_path(&read).is_none()
 }
 
 /// True for a segment that every server reads alike: not empty, no way up, nothing in it that might separate, end or begin anything, and
@@ -29,7 +42,7 @@ fn is_of_text(behind: &[u8]) -> bool {
     let Some(byte) = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) else {
         return false;
     };
-    !(byte.is_ascii_control() || byte.is_ascii_alphanumeric() || b"-._~/\\%;?#".contains(&byte))
+    !(byte.is_ascii_control() || byte.is_ascii_alphanumeric() || b"-._~\\%;?#".contains(&byte))
 }
 
 /// True for a method whose request may be repeated where nobody knows what became of the first (RFC 9110, 9.2.2).
@@ -84,7 +97,17 @@ mod tests {
             ("/a/.%2E/b", None),
             ("/a/..;/b", None),
             ("/a;x/b", None),
-            ("/a%2Fb", None),
+            (
+                "/guardrail/arn%3Aaws%3Abedrock%3Aeu%3A1%3Aguardrail%2Fx/version/1/apply",
+                Some("/guardrail/arn%3Aaws%3Abedrock%3Aeu%3A1%3Aguardrail%2Fx/version/1/apply"),
+            ),
+            ("/a%2fb", Some("/a%2fb")),
+            ("/a%2F", None),
+            ("/a%2F%2fb", None),
+            ("/a%2F..%2Fb", None),
+            ("/a/..%2Fb", None),
+            ("/v1%2Ffiles%2Fx", None),
+            ("/v1/files%2Fx", None),
             ("/a%5cb", None),
             ("/a\\b", None),
             ("/a%252fb", None),

@@ -29,7 +29,7 @@ use super::answer_head::{Collected, is_answer, media_type, no_answer_by_head, pa
 use super::answer_stream::AnswerStream;
 use super::compress_request;
 use super::exchange::{Exchange, Whole};
-use super::failure::{ErrorAnswer, Failure};
+use super::failure::{self, ErrorAnswer, Failure};
 use super::headers;
 use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
@@ -418,7 +418,7 @@ impl Attempt<'_> {
         let read = read.ok().and_then(Result::ok).filter(|_| coding.is_none());
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let body = self.call.object().map_or_else(|| body.clone(), |object| object.renamed(&body));
-        let error = dialect.decode_error(status.as_u16(), &body);
+        let error = failure::read(dialect, (status, &headers), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         let decision = self.decided(decision, error.kind);
         let key = open.key().cloned();
@@ -436,7 +436,7 @@ impl Attempt<'_> {
         }
         let headers = headers::back(headers, (dialect, self.call.dialect()));
         let is_about_us = retry_policy::is_credential(retry_policy::meant(status, error.kind));
-        let answer = ErrorAnswer { dialect, status, headers, body };
+        let answer = ErrorAnswer { dialect, status, headers, body, error };
         Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }
 

@@ -68,12 +68,15 @@ pub(super) struct ErrorAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The error that it is.
+    pub(super) error: ProviderError,
 }
 
-impl ErrorAnswer {
-    fn error(&self) -> ProviderError {
-        self.dialect.decode_error(self.status.as_u16(), &self.body)
-    }
+/// Reads a provider's error answer, whose name may stand in a header.
+pub(super) fn read(dialect: Dialect, (status, headers): (StatusCode, &HeaderMap), body: &[u8]) -> ProviderError {
+    let header = dialect.habits().error_header;
+    let name = header.and_then(|header| headers.get(header.name)).and_then(|name| name.to_str().ok());
+    dialect.decode_named_error(status.as_u16(), name, body)
 }
 
 impl Failure {
@@ -192,7 +195,7 @@ impl Failure {
             () => None,
         };
         match &self.said {
-            FailureCause::Error { answer, .. } => of(&answer.error()),
+            FailureCause::Error { answer, .. } => of(&answer.error),
             FailureCause::InStream { error, .. } => of(error),
             FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) | FailureCause::UsedUp(_) => {
                 None
@@ -245,7 +248,7 @@ impl Failure {
             }
             FailureCause::Refused(refusal) => Err(refusal.into()),
             FailureCause::Error { answer, is_about_us: true, provider } if !provider.takes_callers_key() => {
-                Err(credential(&provider, (answer.error().kind, &format!(" (status {})", answer.status.as_u16()))))
+                Err(credential(&provider, (answer.error.kind, &format!(" (status {})", answer.status.as_u16()))))
             }
             FailureCause::InStream { error, provider } if is_about_us(error.kind) && !provider.takes_callers_key() => {
                 Err(credential(&provider, (error.kind, "")))
@@ -262,7 +265,7 @@ impl Failure {
                 Err(Problem::upstream(ErrorKind::BadGateway, message))
             }
             FailureCause::Error { answer, .. } => {
-                let error = answer.error();
+                let error = answer.error.clone();
                 if tells_in_stream(call, &error) {
                     return Ok(in_a_stream(call, &error, answer.headers));
                 }
@@ -303,7 +306,7 @@ fn credential(provider: &Provider, (kind, status): (ErrorKind, &str)) -> Problem
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
 fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
-    let ErrorAnswer { dialect, status, mut headers, body } = answer;
+    let ErrorAnswer { dialect, status, mut headers, body, error: _ } = answer;
     let after = retry_after::told(&headers, &body, SystemTime::now());
     if let Some(after) = after.filter(|_| !headers.contains_key(RETRY_AFTER)) {
         // Said in the body alone, as Google does: other vendors' clients look at the headers.
@@ -345,7 +348,7 @@ struct Headed {
 pub(super) fn retold(call: &InboundCall, from: Dialect, told: Whole) -> Whole {
     let Whole { status, mut headers, body, end } = told;
     headers.remove(CONTENT_LENGTH);
-    let error = from.decode_error(status.as_u16(), &body);
+    let error = read(from, (status, &headers), &body);
     Whole { end, ..written(call, &error, Headed { status, headers, after: None }) }
 }
 

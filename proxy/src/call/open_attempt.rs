@@ -83,6 +83,7 @@ impl OpenAttempt {
         permit: Permit,
         (now, beside): (Instant, bool),
     ) -> Self {
+        permit.key().into_iter().for_each(|key| key.is_used());
         let context = Rc::clone(&call.context);
         let entry = context.attempt(provider.ix, now, beside);
         let begun = call.operation.generates().then_some(now);

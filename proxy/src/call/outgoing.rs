@@ -25,6 +25,8 @@ use super::stored_object::StoredObject;
 /// The headers by which providers know a conversation.
 const X_SESSION_AFFINITY: HeaderName = HeaderName::from_static("x-session-affinity");
 const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
+/// The guardrail that a caller of Bedrock's InvokeModel asks for.
+const GUARDRAIL: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A body of which its caller does not say what it is.
 const NOTHING: HeaderValue = HeaderValue::from_static("");
@@ -110,6 +112,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     if let Some(object) = call.object() {
         return of_object(call, object, (at, provider));
     }
+    guarded(call, at.offer.dialect)?;
     let dialect = at.offer.dialect;
     let cross_dialect = !dialect.is_kin(call.dialect());
     let uri = at.uri(&provider.origin, model, (call.streams(), cross_dialect));
@@ -255,6 +258,17 @@ fn marked(body: Bytes, (call, model): (&InboundCall, &str), dialect: Dialect) ->
         Some(words) => verbatim::place_breakpoints(&body, plan, words),
         None => body,
     }
+}
+
+/// Refuses a call that asks for a guardrail by InvokeModel's header, where the provider is asked in other words: it would answer without it.
+fn guarded(call: &InboundCall, spoken: Dialect) -> Result<(), Refusal> {
+    let asks = call.headers.contains_key(GUARDRAIL)
+        && GUARDRAIL.as_str().starts_with(call.dialect().habits().header_beginning);
+    if asks && spoken != call.dialect() {
+        let what = "only Bedrock applies its guardrails; this provider would answer without them";
+        return Err(Refusal::field(GUARDRAIL.as_str(), what));
+    }
+    Ok(())
 }
 
 /// The body with the labels of its consumer that providers are told, where its provider has a place for them.
@@ -442,8 +456,8 @@ struct Spliced {
 
 fn spliced(call: &InboundCall, (model, offer): (&str, &Offer), provider: &Provider) -> Spliced {
     let peek = &call.peek;
-    let mut edits: [Option<Edit>; 7] = [const { None }; 7];
-    let [new_model, max_tokens, other_max_tokens, temperature, usage, settings, previous] = &mut edits;
+    let mut edits: [Option<Edit>; 8] = [const { None }; 8];
+    let [new_model, max_tokens, other_max_tokens, temperature, usage, settings, previous, thinking] = &mut edits;
     *previous = call.named_as_kept();
     let mut clamped = None;
     // A body behind a path that named the model may name another, or none.
@@ -461,6 +475,7 @@ fn spliced(call: &InboundCall, (model, offer): (&str, &Offer), provider: &Provid
             && wanted > *most
         {
             clamped = Some(*most);
+            *thinking = Dialect::thinking_within(&call.body, *most);
             // A smaller limit beside it stays the caller's own.
             let is_above = |field| peek.is_above(&call.body, field, *most);
             let limit = |field| is_above(field).then(|| peek.set(field, most.to_string().into_bytes()));

@@ -79,11 +79,20 @@ pub(super) fn status(
     RetryDecision { retry, ..judged }
 }
 
-/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money.
+/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money, and
+/// Amazon says 424 of a model that has failed.
 pub(super) fn meant(status: StatusCode, kind: ErrorKind) -> StatusCode {
-    let is_about_us =
-        matches!(kind, ErrorKind::Authentication | ErrorKind::Billing | ErrorKind::Permission | ErrorKind::Quota);
-    if status != StatusCode::BAD_REQUEST || !is_about_us {
+    let is_about_us = matches!(
+        kind,
+        ErrorKind::Authentication
+            | ErrorKind::Billing
+            | ErrorKind::Permission
+            | ErrorKind::Quota
+            | ErrorKind::RateLimit
+    );
+    let has_failed =
+        status == StatusCode::FAILED_DEPENDENCY && matches!(kind, ErrorKind::Internal | ErrorKind::BadGateway);
+    if !has_failed && (status != StatusCode::BAD_REQUEST || !is_about_us) {
         return status;
     }
     StatusCode::from_u16(kind.status()).unwrap_or(status)

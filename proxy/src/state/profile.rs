@@ -14,6 +14,9 @@ const COMMON_PATH: &str = "/v1";
 pub(super) fn of(from: &config::Provider) -> ProviderProfile {
     let row = (from.kind == ProviderKind::OpenAiCompatible).then(|| look_alike(from));
     let mut fields = row.as_ref().map(LookAlike::policy).unwrap_or_default();
+    if from.kind == ProviderKind::AzureOpenAi && from.api_version.as_deref().is_some_and(is_without_stream_options) {
+        fields.insert("stream_options".to_owned(), FieldAction::Drop);
+    }
     fields.extend(from.compatibility.fields.iter().map(|(name, action)| (name.clone(), self::action(action))));
     let limit = |(name, model): (&String, &config::Model)| {
         Some((model.upstream_name.as_ref().unwrap_or(name).clone(), model.max_output_tokens?))
@@ -30,6 +33,12 @@ pub(super) fn of(from: &config::Provider) -> ProviderProfile {
             (false, false) => ServerTools::RefuseButSearch,
         },
     }
+}
+
+/// True for a version of Azure's API by deployments that refuses to be asked what a stream has used: they begin with their date, and
+/// `stream_options` came with `2024-09-01-preview` (Azure OpenAI's "API version lifecycle").
+fn is_without_stream_options(version: &str) -> bool {
+    version < "2024-09-01"
 }
 
 fn look_alike(from: &config::Provider) -> LookAlike {

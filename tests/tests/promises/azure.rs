@@ -7,7 +7,7 @@ use crate::resources::{MESSAGES, chat, good, message, openai_whole, plain_upstre
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const DEPLOYED: &str = "/openai/deployments/m/chat/completions?api-version=2024-10-21";
-const VERSIONED: &str = r#"apiVersion: "2024-06-01", "#;
+const VERSIONED: &str = r#"apiVersion: "2025-01-01", "#;
 
 fn key(value: &str) -> String {
     format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{api-key: {value}}}\n---\n")
@@ -28,7 +28,7 @@ async fn each_caller_reaches_each_provider_at_its_path_with_every_byte() {
     let added = format!("{{\"model\":\"m\",{}", unnamed.strip_prefix('{').unwrap());
     let renamed = r#"{"messages" :[], "model":"m"}"#;
     let streamed = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}, "messages":[ ]}"#;
-    let deployment = "/openai/deployments/m/chat/completions?api-version=2024-06-01";
+    let deployment = "/openai/deployments/m/chat/completions?api-version=2025-01-01";
     for (kind, path) in [(VERSIONED, deployment), ("", "/openai/v1/chat/completions")] {
         let text = pool("p", &[provider("only", "AzureOpenAI", upstream.address, kind)], "") + &route("m", "p");
         let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
@@ -68,7 +68,7 @@ async fn a_name_of_ones_own_is_a_deployment_and_a_key_goes_where_azure_reads_it(
         let got = proxy.client().post("/v1/chat/completions", &callers, chat("m", false)).await.unwrap();
         assert!(got.is_good(), "{}", got.text());
         let sent = upstream.received().pop().unwrap();
-        let path = "POST /openai/deployments/deployed%20here/chat/completions?api-version=2024-06-01 ";
+        let path = "POST /openai/deployments/deployed%20here/chat/completions?api-version=2025-01-01 ";
         assert!(sent.head.starts_with(path), "{}", sent.head);
         let head = sent.head.to_lowercase();
         assert!(head.contains(&header.to_lowercase()) && !head.contains("callers-own"), "{head}");
@@ -123,5 +123,24 @@ async fn a_cache_tells_deployments_apart() {
         assert_eq!(upstream.received().len(), asked, "{deployment}");
         // An answer is kept when its call is booked, which may be after the caller has it.
         proxy.metrics().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_older_version_is_not_asked_what_a_stream_has_used() {
+    let told = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let upstream = Upstream::always(vec![stream_head(), chunk(told.as_bytes()), last_chunk()]).unwrap();
+    for (version, asked) in
+        [("2023-05-15", false), ("2024-06-01", false), ("2024-09-01-preview", true), ("2024-10-21", true)]
+    {
+        let more = format!("apiVersion: \"{version}\"");
+        let text = pool("p", &[provider("only", "AzureOpenAI", upstream.address, &more)], "") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let body = r#"{"model":"m","stream":true,"messages":[]}"#;
+        let got = proxy.client().post("/v1/chat/completions", JSON, body).await.unwrap();
+        assert_eq!(got.status, 200, "{}", got.text());
+        let received = upstream.received().pop().unwrap();
+        let body = String::from_utf8_lossy(&received.body).into_owned();
+        assert_eq!(body.contains("stream_options"), asked, "{version}: {body}");
     }
 }

@@ -461,3 +461,79 @@ async fn a_conversation_begins_once_though_its_provider_is_alive() {
     assert_eq!(names, ["messageStart", text, alive, "contentBlockStop", "messageStop", "metadata"], "{events:?}");
     assert_eq!(told(&events), "one");
 }
+
+#[tokio::test]
+async fn a_guardrail_that_invoke_model_asks_for_goes_to_bedrock_and_nobody_answers_without_it() {
+    let said = r#"{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}"#;
+    let upstream = Upstream::always(vec![answer(200, JSON, said.as_bytes())]).unwrap();
+    let guarded = [
+        ("content-type", "application/json"),
+        ("x-amzn-bedrock-guardrailidentifier", "gr-1"),
+        ("x-amzn-bedrock-guardrailversion", "DRAFT"),
+        ("x-amzn-bedrock-trace", "ENABLED"),
+        ("x-amzn-bedrock-performanceconfig-latency", "optimized"),
+        ("x-amzn-oidc-identity", "somebody"),
+    ];
+    let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", upstream.address, ""))], &[]).unwrap();
+    assert!(proxy.client().post(INVOKE, &guarded, ASKED).await.unwrap().is_good());
+    let head = upstream.received().pop().unwrap().head.to_lowercase();
+    for (name, value) in &guarded[1..5] {
+        assert!(head.contains(&format!("{name}: {}", value.to_lowercase())), "{head}");
+    }
+    assert!(!head.contains("oidc"), "{head}");
+    // Another caller's header of the name says nothing, and another provider would answer without the guardrail.
+    assert!(proxy.client().post(MESSAGES, &guarded, message("claude-m", false)).await.unwrap().is_good());
+    assert!(!upstream.received().pop().unwrap().head.contains("guardrail"));
+    let proxy = Proxy::start(&[("all.yaml", &one("Anthropic", upstream.address, ""))], &[]).unwrap();
+    let refused = proxy.client().post(INVOKE, &guarded, ASKED).await.unwrap();
+    assert_eq!(
+        (refused.status, refused.header("x-amzn-errortype")),
+        (400, "ValidationException"),
+        "{}",
+        refused.text()
+    );
+    assert!(refused.text().contains("guardrail"), "{}", refused.text());
+    assert_eq!(upstream.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_anthropics_costs_nobody_an_answer() {
+    let upstream = Upstream::always(vec![answer(200, JSON, br#"{"generation":"x","stop_reason":"stop"}"#)]).unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &one("Bedrock", upstream.address, ""))], &[]).unwrap();
+    let refused = proxy.client().post("/model/m/invoke", JSON, r#"{"prompt":"x","max_gen_len":5}"#).await.unwrap();
+    assert_eq!(
+        (refused.status, refused.header("x-amzn-errortype")),
+        (400, "ValidationException"),
+        "{}",
+        refused.text()
+    );
+    assert!(refused.text().contains("anthropic_version"), "{}", refused.text());
+    assert_eq!(upstream.received().len(), 0);
+}
+
+#[tokio::test]
+async fn an_error_that_a_header_names_moves_on_where_it_is_not_the_callers() {
+    for (status, name) in [
+        (400, "ServiceQuotaExceededException"),
+        (400, "ThrottlingException"),
+        (424, "ModelErrorException"),
+        (408, "ModelTimeoutException"),
+    ] {
+        let head = [("content-type", "application/json"), ("x-amzn-errortype", name)];
+        let upstream = Upstream::start(move |received| match received.head.contains("/one/") {
+            true => vec![answer(status, &head, br#"{"message":"x"}"#)],
+            false => vec![answer(200, JSON, br#"{"output":{"message":{"role":"assistant","content":[{"text":"fine"}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5}}"#)],
+        })
+        .unwrap();
+        let address = upstream.address;
+        let of = |name: &str| format!("  - {{name: {name}, type: Bedrock, url: \"http://{address}/{name}\"}}\n");
+        let text = pool("p", &[of("one"), of("two")], "  loadBalancing: {strategy: RoundRobin}") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        for _ in 0..4 {
+            let got = proxy.client().post(CHAT, JSON, chat("m", false)).await.unwrap();
+            assert!(got.is_good(), "{name}: {}", got.text());
+        }
+        let firsts = upstream.received().iter().filter(|received| received.head.contains("/one/")).count();
+        assert!(firsts > 0, "{name}: nobody asked the one that fails");
+    }
+}

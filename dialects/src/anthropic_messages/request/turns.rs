@@ -67,6 +67,10 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut BlockWriter) -> Result<Conv
             // A prompt that is all instructions is common with OpenAI; Anthropic wants somebody to speak.
             turns.push(("user", std::mem::take(&mut system)));
         }
+        if turns.first().is_some_and(|(role, _)| *role == "assistant") {
+            // Elsewhere the model may speak first; here somebody has to have spoken before.
+            turns.insert(0, ("user", vec![BlockOut::text(Cow::Borrowed("."), None, None)]));
+        }
     }
     if turns.is_empty() {
         return Err(Refusal::field("messages", "at least one message with content is required"));

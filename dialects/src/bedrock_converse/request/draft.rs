@@ -63,11 +63,21 @@ impl<'a> ConverseDraft<'a> {
         self.json.open_field("cachePoint", b'{');
         self.json.text_field("type", "default");
         // What is not said is the shorter.
-        if let Some(lifetime) = lifetime.filter(|lifetime| lifetime != "5m") {
-            self.json.text_field("ttl", &lifetime);
+        match lifetime.filter(|lifetime| lifetime != "5m") {
+            Some(lifetime) if self.model.caches_tools || self.same() => self.json.text_field("ttl", &lifetime),
+            Some(_) => self.drop("cache_control.ttl"),
+            None => {}
         }
         self.json.close(b'}');
         self.json.close(b'}');
+    }
+
+    /// The same behind a tool, where fewer models have any.
+    pub(super) fn cache_tool(&mut self, mark: Option<&CacheMark>) {
+        if mark.is_some() && !self.model.caches_tools && !self.same() {
+            return self.drop("cache_control");
+        }
+        self.cache(mark);
     }
 
     /// The refusal of a part by where it stood in the caller's own body.

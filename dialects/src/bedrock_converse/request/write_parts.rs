@@ -33,7 +33,11 @@ pub(super) fn turns(messages: &[&Message], draft: &mut ConverseDraft<'_>) -> Res
                 draft.drop("messages.name");
             }
         }
-        let blocks = std::mem::take(&mut draft.json).into_bytes();
+        let mut blocks = std::mem::take(&mut draft.json).into_bytes();
+        if !draft.same() && is_documents_alone(turn) && !blocks.is_empty() {
+            blocks.push(b',');
+            blocks.extend(one_text());
+        }
         match written.last_mut() {
             _ if blocks.is_empty() => {}
             Some((before, all)) if *before == role => {
@@ -44,6 +48,10 @@ pub(super) fn turns(messages: &[&Message], draft: &mut ConverseDraft<'_>) -> Res
         }
     }
     draft.json = body;
+    if !draft.same() && written.first().is_some_and(|(role, _)| *role == "assistant") {
+        // Elsewhere the model may speak first; here somebody has to have spoken before.
+        written.insert(0, ("user", one_text()));
+    }
     for (role, blocks) in written {
         draft.json.open(b'{');
         draft.json.text_field("role", role);
@@ -53,6 +61,20 @@ pub(super) fn turns(messages: &[&Message], draft: &mut ConverseDraft<'_>) -> Res
         draft.json.close(b'}');
     }
     Ok(())
+}
+
+/// A block of text that says as little as one may.
+fn one_text() -> Vec<u8> {
+    let mut json = Writer::default();
+    blocks::write_text(".", &mut json);
+    json.into_bytes()
+}
+
+/// True if a turn has a document and no text, which has to stand beside one.
+fn is_documents_alone(turn: &[&Message]) -> bool {
+    let mut parts = turn.iter().flat_map(|message| &message.parts);
+    let is_text = |part: &Part| matches!(&part.content, Content::Text { text, .. } if !text.trim().is_empty());
+    parts.clone().any(|part| matches!(part.content, Content::Document { .. })) && !parts.any(is_text)
 }
 
 /// The blocks of one message: the tools' results in it, or all others.

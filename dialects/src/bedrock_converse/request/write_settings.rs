@@ -78,6 +78,20 @@ fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, 
     if stop.len() < call.stop.len() {
         draft.drop("stop");
     }
+    let (tokens, temperature, top_p) = if thinks_its_most(call, draft) {
+        for (name, said) in [
+            ("max_tokens", call.max_tokens.is_some()),
+            ("temperature", call.sampling.temperature.is_some()),
+            ("top_p", top_p.is_some()),
+        ] {
+            if said {
+                draft.drop(name);
+            }
+        }
+        (None, None, None)
+    } else {
+        (tokens, temperature, top_p.as_ref())
+    };
     if tokens.is_some() || temperature.is_some() || top_p.is_some() || !stop.is_empty() {
         draft.json.open_field("inferenceConfig", b'{');
         tokens.into_iter().for_each(|tokens| draft.json.value_field("maxTokens", tokens));
@@ -125,17 +139,29 @@ fn tier(call: &Call, draft: &mut ConverseDraft<'_>) {
     }
 }
 
+/// The word for an amount of thinking; `None`: none is wanted.
+fn effort(reasoning: &Reasoning) -> Option<&str> {
+    match reasoning {
+        Reasoning::Effort(effort) => Some(effort.as_str()),
+        Reasoning::Budget(0..=2048) => Some("low"),
+        Reasoning::Budget(2049..=8192) | Reasoning::Adaptive => Some("medium"),
+        Reasoning::Budget(_) => Some("high"),
+        Reasoning::Off => None,
+    }
+}
+
+/// True if the model is told to think as much as it can: with `high`, Nova 2 takes neither a bound for the answer nor a temperature (Nova's
+/// user guide, "Extended thinking").
+fn thinks_its_most(call: &Call, draft: &ConverseDraft<'_>) -> bool {
+    let ConverseThinking::Config(known) = draft.model.thinking else { return false };
+    let told = call.reasoning.as_ref().and_then(effort).and_then(|effort| nearest(effort, known));
+    told == Some("high") && !draft.same()
+}
+
 /// The amount that the model may think, in its own words.
 fn thinking(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {
-    let effort = match &call.reasoning {
-        None => return,
-        Some(Reasoning::Effort(effort)) => Some(effort.as_str()),
-        Some(Reasoning::Budget(0..=2048)) => Some("low"),
-        Some(Reasoning::Budget(2049..=8192)) => Some("medium"),
-        Some(Reasoning::Budget(_)) => Some("high"),
-        Some(Reasoning::Adaptive) => Some("medium"),
-        Some(Reasoning::Off) => None,
-    };
+    let Some(reasoning) = &call.reasoning else { return };
+    let effort = effort(reasoning);
     let dropped = if matches!(call.reasoning, Some(Reasoning::Effort(_))) { "reasoning_effort" } else { "thinking" };
     match (draft.model.thinking, effort) {
         (ConverseThinking::Effort(known), Some(effort)) => match nearest(effort, known) {

@@ -86,7 +86,7 @@ fn tool(index: usize, tool: &Tool, draft: &mut ConverseDraft<'_>) -> Result<(), 
             draft.json.close(b'}');
             draft.json.close(b'}');
             draft.extra("tools.function", extra);
-            draft.cache(cache.as_ref());
+            draft.cache_tool(cache.as_ref());
         }
         Tool::Other { dialect: Dialect::BedrockConverse, raw } => draft.json.raw(raw.get()),
         Tool::Other { dialect: _, raw } if draft.target.server_tools.leaves_out(raw) => {

@@ -64,6 +64,8 @@ struct OpenContent {
     part: u32,
     kind: BlockKind,
     seam: Seam,
+    /// True if any of a call's arguments have come.
+    argued: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +197,13 @@ impl ConverseReader {
                 while let Some(index) = self.open.keys().next().copied() {
                     self.end(index, out);
                 }
-                let stop = wire::stop(&read::<AnswerStop>(frame.data)?.stop_reason);
+                let word = read::<AnswerStop>(frame.data)?.stop_reason;
+                if let Some(error) = wire::broken(&word) {
+                    self.over = true;
+                    out.push(Event::Error(error));
+                    return Ok(());
+                }
+                let stop = wire::stop(&word);
                 if !std::mem::replace(&mut self.finished, true) {
                     out.push(Event::Finish { choice: 0, stop });
                 }
@@ -244,8 +252,9 @@ impl ConverseReader {
             self.text(index, (BlockKind::Text, PartKind::Text), text, out)?;
         }
         if let Some(CallDelta { input }) = tool_use
-            && let Some(OpenContent { part, kind: BlockKind::Call, .. }) = self.open.get(&index)
+            && let Some(OpenContent { part, kind: BlockKind::Call, argued, .. }) = self.open.get_mut(&index)
         {
+            *argued |= !input.is_empty();
             out.push(Event::Delta { choice: 0, part: *part, delta: Delta::Arguments(input) });
         }
         if let Some(ThoughtDelta { text, signature, redacted_content }) = reasoning_content {
@@ -307,7 +316,7 @@ impl ConverseReader {
             return Err(Malformed::new("the stream has too many blocks open at once"));
         }
         let part = self.part();
-        self.open.insert(index, OpenContent { part, kind, seam: Seam::default() });
+        self.open.insert(index, OpenContent { part, kind, seam: Seam::default(), argued: false });
         Ok(())
     }
 
@@ -324,7 +333,11 @@ impl ConverseReader {
     }
 
     fn end(&mut self, index: u64, out: &mut Vec<Event>) {
-        let Some(OpenContent { part, kind: _, mut seam }) = self.open.remove(&index) else { return };
+        let Some(OpenContent { part, kind, mut seam, argued }) = self.open.remove(&index) else { return };
+        if kind == BlockKind::Call && !argued {
+            // A tool without parameters: said by nothing here, and by an empty object everywhere else.
+            out.push(Event::Delta { choice: 0, part, delta: Delta::Arguments("{}".to_owned()) });
+        }
         out.extend(seam.end().map(|half| Event::Delta { choice: 0, part, delta: Delta::Text(half.into()) }));
         out.push(Event::PartEnd { choice: 0, part });
     }

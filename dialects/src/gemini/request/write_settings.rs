@@ -1,6 +1,7 @@
 //! Writes a request's settings: how long the answer may be, how it is drawn and shaped, how much the model may think; and
 //! what becomes of other dialects' own fields.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::draft::Draft;
@@ -200,7 +201,7 @@ enum Rule {
 }
 
 /// Fields of other dialects. Whatever is not here is left out and said so in the call's `dropped`.
-const FOREIGN: [(&str, Rule); 22] = [
+const FOREIGN: [(&str, Rule); 21] = [
     ("audio", Rule::Refuse(&[])),
     ("cachedContent", Rule::Pass("cachedContent")),
     ("cached_content", Rule::Pass("cachedContent")),
@@ -214,7 +215,6 @@ const FOREIGN: [(&str, Rule); 22] = [
     ("response_format", Rule::Refuse(&[])),
     ("safetySettings", Rule::Pass("safetySettings")),
     ("safety_settings", Rule::Pass("safetySettings")),
-    ("serviceTier", Rule::Pass("serviceTier")),
     ("service_tier", Rule::Drop(&["\"auto\"", "\"default\"", "\"standard_only\""])),
     ("store", Rule::Drop(&["false"])),
     ("stream_options", Rule::Silent),
@@ -248,9 +248,31 @@ pub(super) fn rest(call: &Call, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The tier, which Google's models take as a word and Converse's callers say in an object.
+fn service_tier(raw: &RawValue, draft: &mut Draft<'_>) {
+    let Some(tier) = serde_json::from_str::<ConverseTier<'_>>(raw.get()).ok().map(|said| said.r#type) else {
+        return draft.json.raw_field("serviceTier", raw);
+    };
+    match tier.get() {
+        "\"flex\"" | "\"priority\"" => draft.json.raw_field("serviceTier", tier),
+        "\"default\"" => {}
+        _ => draft.drop("serviceTier"),
+    }
+}
+
+#[derive(Deserialize)]
+struct ConverseTier<'a> {
+    #[serde(borrow)]
+    r#type: &'a RawValue,
+}
+
 fn by_rule(name: &str, raw: &RawValue, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if name == "thread" {
         return Err(no_threads());
+    }
+    if name == "serviceTier" {
+        service_tier(raw, draft);
+        return Ok(());
     }
     match FOREIGN.iter().find(|(known, _)| *known == name).map(|(_, rule)| rule) {
         Some(Rule::Pass(to)) => draft.json.raw_field(to, raw),
