@@ -123,6 +123,11 @@ fn named(observed: &mut Observed, name: &[u8], data: &[u8]) {
             observed.error_goes_on = true;
         }
         b"response.failed" => {
+            if let Ok(ObservedEnding { response: Some(ObservedResponse { usage: Some(raw), service_tier }) }) =
+                serde_json::from_slice(data)
+            {
+                observed.usage = wire::usage_at(raw, service_tier).or(observed.usage);
+            }
             observed.fail(|| error::decode_said(data));
             observed.error_goes_on = false;
         }

@@ -31,6 +31,9 @@ use super::stream_timer::{Due, StreamTimer};
 use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
 
+/// The time that the usage of a refusal may take to come behind it.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Frames that are ready together go out as one, up to about this size.
 const ENOUGH: usize = 32 << 10;
 /// A stream's beginning is held back for its first token up to this size.
@@ -182,6 +185,17 @@ impl AnswerStream {
                 FirstToken::Broken(retry_policy::cut(retry_on), "the stream ended before its first token".to_owned())
             }
             Err(what) => FirstToken::Broken(retry_policy::malformed(), what),
+        }
+    }
+
+    /// Waits for the usage of an answer that is given up, or for its end.
+    pub(super) fn poll_usage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.pull(cx) {
+                Polled::Some if self.usage().is_none() => {}
+                Polled::Nothing => return Poll::Pending,
+                _ => return Poll::Ready(()),
+            }
         }
     }
 

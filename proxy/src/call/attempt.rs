@@ -26,7 +26,7 @@ use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
 
 use super::affinity::ConversationSeat;
 use super::answer_head::{Collected, is_answer, media_type, no_answer_by_head, passes_in_pieces, without_mark};
-use super::answer_stream::AnswerStream;
+use super::answer_stream::{AnswerStream, LAST_WORDS};
 use super::compress_request;
 use super::exchange::{Exchange, Whole};
 use super::failure::{self, ErrorAnswer, Failure};
@@ -213,6 +213,10 @@ impl Attempt<'_> {
         }
         let retry_on = &self.target.pool.retry.on;
         let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
+        if matches!(held, Ok(FirstToken::Said(_))) && self.refusals && stream.usage().is_none() {
+            // What a refusal has used most vendors say right behind it.
+            let _ = tokio::time::timeout(LAST_WORDS, poll_fn(|cx| stream.poll_usage(cx))).await;
+        }
         let used = stream.usage();
         // A stream of a provider's has one.
         let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(head.headers, stream)) };
@@ -233,12 +237,15 @@ impl Attempt<'_> {
                 }
                 Ok(Exchange::Stream(headers, stream))
             }
-            Err(_) => Err(self.silent(open, "no first token")),
-            Ok(FirstToken::Broken(decision, what)) => Err(self.failed(open, decision, &what)),
-            Ok(FirstToken::Full(full)) => Err(self.no_room(open, full)),
-            Ok(FirstToken::Said(error)) => {
+            lost => {
+                // An answer that nobody can use is paid for as well.
                 self.count(open, used, None);
-                Err(self.said(open, error))
+                Err(match lost {
+                    Ok(FirstToken::Broken(decision, what)) => self.failed(open, decision, &what),
+                    Ok(FirstToken::Full(full)) => self.no_room(open, full),
+                    Ok(FirstToken::Said(error)) => self.said(open, error),
+                    _ => self.silent(open, "no first token"),
+                })
             }
         }
     }
@@ -271,26 +278,29 @@ impl Attempt<'_> {
             self.count(open, dialect.usage_of_whole(&body).ok().flatten(), None);
             return Err(self.said(open, error));
         }
-        let said = self.read_whole(dialect, &body, open);
-        let (ours, streamed) = match said {
+        let (ours, streamed) = match self.read_whole(dialect, &body, open) {
             Ok(ours) => ours,
             Err(what) => {
+                // An answer that nobody can use is paid for as well.
+                if self.call.operation.generates() && !open.entry().has_usage() {
+                    self.count(open, dialect.usage_of_whole(&body).ok().flatten(), None);
+                }
                 // A failed answer says why, as a stream does that begins with it.
                 if let Some(error) = dialect.error_of_whole(&body).filter(|_| self.call.object().is_none()) {
-                    self.count(open, dialect.usage_of_whole(&body).ok().flatten(), None);
                     return Err(self.said(open, error));
                 }
-                let what = format!("an answer that is not its dialect's: {what}");
-                return Err(self.failed(open, retry_policy::malformed(), &what));
+                return Err(self.failed(
+                    open,
+                    retry_policy::malformed(),
+                    &format!("an answer that is not its dialect's: {what}"),
+                ));
             }
         };
         open.answered();
         // The window of a circuit is of seconds: the time of the answer's head is near enough.
         open.outcome(Outcome::Success, now);
         open.close(AttemptEnd::Success);
-        if let Some(lead) = self.lead.take()
-            && !streamed
-        {
+        if let Some(lead) = self.lead.take().filter(|_| !streamed) {
             lead.whole(head.status.as_u16(), &ours);
         }
         stored::keep_whole(self.call, self.provider, (&body, &ours)).await;

@@ -50,7 +50,7 @@ impl UnansweredRequest {
     fn may_be_paid_for(&self, end: AttemptEnd) -> bool {
         match end {
             AttemptEnd::Cancelled | AttemptEnd::TimedOut => true,
-            AttemptEnd::Reset => self.has_head,
+            AttemptEnd::Reset | AttemptEnd::Malformed => self.has_head,
             _ => false,
         }
     }

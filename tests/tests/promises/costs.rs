@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Act, Upstream, answer, chunk, last_chunk, stream_head};
 
-use crate::resources::{CHAT, MESSAGES, chat, message, pool, provider, route};
+use crate::resources::{CHAT, MESSAGES, chat, message, pool, provider, route, rule};
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 /// Each kind has a price of its own, so that a sum says what it is made of: a dollar per million tokens is a millionth per token.
@@ -177,4 +177,66 @@ async fn a_model_without_a_price_costs_what_the_list_says() {
 fn a_list_that_can_not_be_read_ends_the_start() {
     let error = Proxy::start(&[("all.yaml", &route("m", "p"))], &["--prices", "/nowhere/prices.yaml"]).unwrap_err();
     assert!(format!("{error:#}").contains("--prices"), "{error:#}");
+}
+
+/// The cost of a call, in the log and in the metrics, whose first provider gives an answer that nobody can use, and the second a good one: each
+/// takes 100 and 50.
+async fn with_a_lost_one(kind: &str, lost: Vec<Act>, (path, body, reason): (&str, String, &str)) -> (f64, f64) {
+    let lost = Upstream::always(lost).unwrap();
+    let usage = json!({"prompt_tokens": 100, "completion_tokens": 50});
+    let good =
+        if body.contains("\"stream\":true") { chat_stream(&usage, "default") } else { chat_answer(&usage, "default") };
+    let good = Upstream::always(good).unwrap();
+    let first = provider("first", kind, lost.address, &format!("{PRICE}, priority: 0"));
+    let second = provider("second", "OpenAI", good.address, &format!("{PRICE}, priority: 1"));
+    let text = if reason.is_empty() {
+        pool("p", &[first, second], "  retry: {attempts: 2}") + &route("m", "p")
+    } else {
+        let lines = format!(
+            "    targets: [{{poolRef: {{name: p}}}}]\n    fallbacks: [{{poolRef: {{name: q}}, reasons: [{reason}]}}]\n"
+        );
+        pool("p", &[first], "") + &pool("q", &[second], "") + &rule("m", &lines)
+    };
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let got = proxy.client().post(path, &[], body).await.unwrap();
+    assert_eq!(got.status, 200, "{kind}: {}", got.text());
+    let line = line_of(&proxy).await;
+    assert_eq!(line["provider"], "second", "{kind}: {line}");
+    (millionths(&line), (proxy.metrics().unwrap().sum("sluicegate_cost_usd_total", &[]) * 1e9).round() / 1e3)
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_can_use_is_paid_for_too() {
+    let whole = |body: Value| vec![answer(200, JSON, body.to_string().as_bytes())];
+    let gemini_usage = json!({"promptTokenCount": 100, "candidatesTokenCount": 50});
+    let malformed =
+        json!({"candidates": [{"index": 0, "finishReason": "MALFORMED_FUNCTION_CALL"}], "usageMetadata": gemini_usage});
+    let anthropic_usage = json!({"input_tokens": 100, "output_tokens": 50});
+    let converse = json!({"stopReason": "malformed_tool_use", "output": {"message": {"role": "assistant", "content": []}},
+        "usage": {"inputTokens": 100, "outputTokens": 50, "totalTokens": 150}});
+    let chat_usage = json!({"prompt_tokens": 100, "completion_tokens": 50});
+    let (asked, streamed) = ((CHAT, chat("m", false), ""), (CHAT, chat("m", true), ""));
+    let filtered = (CHAT, chat("m", true), "ContentPolicy");
+    let refusal = json!({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]});
+    let behind = json!({"id": "c", "choices": [], "usage": chat_usage});
+    for (kind, lost, asked) in [
+        ("Gemini", whole(malformed.clone()), asked.clone()),
+        ("Gemini", stream(&format!("data: {malformed}\n\n")), streamed.clone()),
+        ("Gemini", whole(json!({"candidates": [], "usageMetadata": gemini_usage})), asked.clone()),
+        ("OpenAI", whole(json!({"id": "c", "usage": chat_usage})), asked.clone()),
+        ("OpenAI", whole(json!({"id": "c", "choices": [], "usage": chat_usage})), asked.clone()),
+        (
+            "OpenAI",
+            stream(&format!("data: {}\n\ndata: [DONE]\n\n", json!({"id": "c", "choices": [], "usage": chat_usage}))),
+            streamed.clone(),
+        ),
+        ("Anthropic", whole(json!({"id": "msg_1", "type": "message", "usage": anthropic_usage})), asked.clone()),
+        ("Bedrock", whole(converse), asked.clone()),
+        // What a refusal has used is said behind it.
+        ("OpenAI", stream(&format!("data: {refusal}\n\ndata: {behind}\n\ndata: [DONE]\n\n")), filtered.clone()),
+    ] {
+        // 100 of input at a dollar per million and 50 of output at five, twice.
+        let costs = with_a_lost_one(kind, lost, asked).await;
+        assert_eq!(costs, (700.0, 700.0), "{kind}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::bedrock_converse::wire;
 use crate::bedrock_invoke::error;
 use crate::codec::Malformed;
 use crate::frames::FrameDecoder;
-use crate::hub::{Delta, Event, PartKind, ServiceTier, Usage};
+use crate::hub::{Delta, Event, PartKind, ProviderError, ServiceTier, Usage};
 use crate::spoke::DecodeStream;
 use crate::sse::Frame;
 use crate::text::{Seam, Text};
@@ -40,6 +40,10 @@ impl DecodeStream for ConverseDecoder {
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let Self { frames, reader } = self;
         frames.finish(|frame| reader.frame(frame, out))?;
+        if let Some(error) = reader.broken.take() {
+            reader.over = true;
+            out.push(Event::Error(error));
+        }
         // The answer is whole without its counts.
         if reader.finished && !std::mem::replace(&mut reader.over, true) {
             out.push(Event::End);
@@ -56,6 +60,8 @@ struct ConverseReader {
     over: bool,
     next_part: u32,
     open: BTreeMap<u64, OpenContent>,
+    /// The error that the answer is, once it has ended with it.
+    broken: Option<ProviderError>,
 }
 
 /// A block that is growing.
@@ -199,8 +205,8 @@ impl ConverseReader {
                 }
                 let word = read::<AnswerStop>(frame.data)?.stop_reason;
                 if let Some(error) = wire::broken(&word) {
-                    self.over = true;
-                    out.push(Event::Error(error));
+                    // Its counts come behind it.
+                    self.broken = Some(error);
                     return Ok(());
                 }
                 let stop = wire::stop(&word);
@@ -211,9 +217,10 @@ impl ConverseReader {
             b"metadata" => {
                 let Metadata { usage, service_tier: tier } = read(frame.data)?;
                 out.extend(usage.map(|usage| Event::Usage(Usage { tier, ..usage.into() })));
-                if self.finished {
-                    self.over = true;
-                    out.push(Event::End);
+                self.over = self.finished || self.broken.is_some();
+                match self.broken.take() {
+                    Some(error) => out.push(Event::Error(error)),
+                    None => out.extend(self.finished.then_some(Event::End)),
                 }
             }
             _ => {}

@@ -111,6 +111,14 @@ impl AnswerReader {
             let model = model_version.unwrap_or_default();
             out.push(Event::Start { id: self.id.clone(), model, created: None });
         }
+        let is_broken = |candidate: &Candidate<'_>| {
+            candidate.finish_reason.as_deref().is_some_and(|word| wire::ended(word, false) == Ended::Broken)
+        };
+        let mut usage_metadata = usage_metadata;
+        if candidates.iter().flatten().any(is_broken) {
+            // Behind an error nothing is read.
+            out.extend(usage_metadata.take().map(|usage| Event::Usage(usage.into())));
+        }
         for candidate in candidates.into_iter().flatten() {
             self.candidate(candidate, out)?;
         }

@@ -98,6 +98,24 @@ struct IncompleteDetails {
     reason: Option<String>,
 }
 
+/// The usage of a response that failed; `None`: it says none.
+fn failed_usage(data: &[u8]) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Failed<'a> {
+        #[serde(borrow)]
+        response: Option<FailedResponse<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct FailedResponse<'a> {
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
+        #[serde(default)]
+        service_tier: ServiceTier,
+    }
+    let FailedResponse { usage, service_tier } = serde_json::from_slice::<Failed<'_>>(data).ok()?.response?;
+    wire::usage_at(usage?, service_tier)
+}
+
 impl ResponsesDecoder {
     /// At the beginning.
     #[must_use]
@@ -159,6 +177,7 @@ impl ResponseReading {
             // A response that failed tells it once more; what comes first is enough.
             "error" | "response.failed" => {
                 self.ended = true;
+                out.extend(failed_usage(data).map(Event::Usage));
                 out.push(Event::Error(error::decode_said(data)));
                 return Ok(());
             }
