@@ -38,7 +38,8 @@ pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
     let reads: Vec<(Named, Stamp)> = {
         let world = world.borrow();
         let objects = closure(&world, &keys);
-        let named: BTreeSet<&Named> = objects.iter().flat_map(|key| world.names(key)).collect();
+        let objects = objects.iter().filter(|key| !is_gone(&world, key));
+        let named: BTreeSet<&Named> = objects.flat_map(|key| world.names(key)).collect();
         named.into_iter().filter_map(|named| Some((named.clone(), stale(&world, named)?))).collect()
     };
     let failed: BTreeSet<Named> = stream::iter(reads)
@@ -51,11 +52,17 @@ pub async fn read(world: &Shared, client: &Client, keys: Vec<Key>) -> Batch {
     if !failed.is_empty() {
         let mut world = world.borrow_mut();
         batch.unread = closure(&world, &batch.keys);
-        batch.unread.retain(|key| world.names(key).any(|named| failed.contains(named)));
+        batch.unread.retain(|key| !is_gone(&world, key) && world.names(key).any(|named| failed.contains(named)));
         batch.unread.iter().for_each(|key| world.queue.retry(key, Instant::now()));
         batch.keys.retain(|key| !batch.unread.contains(key));
     }
     batch
+}
+
+/// True for an object that is not there, or is in a namespace that is not watched any longer: what it named says nothing of it, and may not
+/// be readable with it.
+fn is_gone(world: &World, key: &Key) -> bool {
+    world.knows(key) && world.object(key).is_none()
 }
 
 /// The objects of a pass: those at hand, and whatever they name, also through others.

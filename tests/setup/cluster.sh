@@ -43,7 +43,7 @@ up() {
     sleep 0.1
   done
   "$helm" install sluicegate charts/sluicegate --namespace sluicegate --create-namespace --wait --timeout 2m \
-    --values charts/sluicegate/values-development.yaml --set image.repository=$image --set image.tag=dev >/dev/null
+    --values charts/sluicegate/values-development.yaml --set image.registry= --set image.repository=$image --set image.tag=dev >/dev/null
   "$kubectl" apply --namespace default --filename crds/examples/quickstart >/dev/null
   forward "$listen" "$("$kubectl" get service sluicegate --namespace sluicegate \
     --output jsonpath='{.spec.clusterIP}:{.spec.ports[0].port}')"

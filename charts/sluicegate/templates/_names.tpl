@@ -29,10 +29,17 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{/* Of `(list $ "component")`: on every object. */}}
 {{- define "sluicegate.labels" -}}
 {{- $root := index . 0 -}}
+{{- range list "helm.sh/chart" "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" -}}
+{{- if hasKey (default dict $root.Values.commonLabels) . -}}
+{{- fail (printf "commonLabels: %s is the chart's own label; leave it out" .) -}}
+{{- end -}}
+{{- end -}}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "sluicegate.selector" . }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+{{- if not (hasKey (default dict $root.Values.commonLabels) "app.kubernetes.io/part-of") }}
 app.kubernetes.io/part-of: sluicegate
+{{- end }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- with $root.Values.commonLabels }}
 {{ toYaml . }}
@@ -43,7 +50,9 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- define "sluicegate.podLabels" -}}
 {{- $root := index . 0 -}}
 {{ include "sluicegate.selector" . }}
+{{- if not (hasKey (default dict $root.Values.commonLabels) "app.kubernetes.io/part-of") }}
 app.kubernetes.io/part-of: sluicegate
+{{- end }}
 {{- with $root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}

@@ -110,12 +110,12 @@ topologySpreadConstraints:
 {{- define "sluicegate.seconds" -}}
 {{- $text := kindIs "string" . | ternary (toString .) (toJson .) -}}
 {{- if hasSuffix "ms" $text -}}
-{{- div (add (int (trimSuffix "ms" $text)) 999) 1000 -}}
+{{- div (add (atoi (trimSuffix "ms" $text)) 999) 1000 -}}
 {{- else if hasSuffix "h" $text -}}
-{{- mul (int (trimSuffix "h" $text)) 3600 -}}
+{{- mul (atoi (trimSuffix "h" $text)) 3600 -}}
 {{- else if hasSuffix "m" $text -}}
-{{- mul (int (trimSuffix "m" $text)) 60 -}}
+{{- mul (atoi (trimSuffix "m" $text)) 60 -}}
 {{- else -}}
-{{- int (trimSuffix "s" $text) -}}
+{{- atoi (trimSuffix "s" $text) -}}
 {{- end -}}
 {{- end -}}

@@ -37,7 +37,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("egress.proxy=socks5://out:1080", "at '/egress/proxy': 'socks5://out:1080' does not match pattern"),
     ("egress.proxy=http://out:3128,egress.secretName=way-out", "at '/egress/proxy': maxLength"),
     ("egress.deniedNetworks={10.0.0.1}", "at '/egress/deniedNetworks/0': '10.0.0.1' does not match pattern"),
+    ("nameOverride=Mine", "at '/nameOverride': 'Mine' does not match pattern"),
     // Beyond what a schema can say.
+    ("proxy.settings.keepResponses=24h", "name the Secret of their keys in proxy.responseKeys.secretName"),
+    ("trustedCA.configMapName=a,trustedCA.secretName=b", "trustedCA: name a ConfigMap or a Secret, not both"),
+    ("commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels: app.kubernetes.io/name is the chart's own label"),
     ("redis.urls={redis://:s3cret@a:6379}", "redis.urls[0] holds a login, which would stand in a ConfigMap"),
     ("proxy.tls.enabled=true", "proxy.tls: name the certificate's Secret in secretName, or enable certManager"),
     ("proxy.tls.plain.enabled=true", "proxy.tls.plain is the port beside TLS"),
@@ -87,5 +91,27 @@ fn a_number_is_taken_however_it_is_written() {
 fn the_schema_does_not_stand_in_the_way_of_a_parent_chart() {
     for helm in BOTH {
         helm.documents(&[], &["--set", "global.imageRegistry=example.com"]);
+    }
+}
+
+#[test]
+fn a_pod_has_the_time_that_its_proxy_takes_however_it_is_written() {
+    for helm in BOTH {
+        for (set, seconds) in [("10m", 620), ("010m", 620), ("08m", 500), ("90s", 110), ("1h", 3_620)] {
+            let documents = helm.documents(&[], &["--set", &format!("proxy.settings.drainTimeout={set}")]);
+            let deployment = crate::helm::find(&documents, "Deployment/sluicegate-proxy");
+            assert_eq!(
+                deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], seconds,
+                "{helm:?} {set}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_part_of_something_else_says_so_once() {
+    for helm in BOTH {
+        let text = helm.text(&[], &["--set", "commonLabels.app\\.kubernetes\\.io/part-of=shop"]).unwrap();
+        assert!(text.contains("part-of: shop") && !text.contains("part-of: sluicegate"), "{helm:?}");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -391,4 +392,56 @@ async fn the_cluster_role_of_the_chart_is_all_the_rights_it_needs_to_watch_every
     gateway.until("their end", BTreeMap::is_empty).await;
     let log = gateway.operator.log().join("\n");
     assert!(!log.contains("forbidden") && !log.contains("(403)"), "{log}");
+}
+
+/// What is not watched any longer is withdrawn with its keys, although the Secrets that it names can be read no longer either.
+#[tokio::test]
+async fn a_namespace_that_is_watched_no_longer_leaves_nothing_behind() {
+    let (client, namespace) = Gateway::namespace().await;
+    let team = manifests::namespace(&client, "team", &[]).await.unwrap();
+    let config = rights(&client, &namespace, &[&team]).await;
+    let both = format!("{team},{namespace}");
+    let operator = Operator::start(&config, ("gw", &namespace), &["--watch-namespaces", &both]).unwrap();
+    let gateway = Gateway { client: client.clone(), namespace: namespace.clone(), operator };
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {token: a-key-of-the-teams-provider}\n---\n";
+    manifests::apply(&client, &team, &(secret.to_owned() + KEYED)).await.unwrap();
+    gateway.apply(POOL).await;
+    let there = |all: &BTreeMap<String, String>| all.keys().filter(|name| name.contains(&team)).count();
+    gateway.until("both pools", |all| all.len() == 3 && there(all) == 2).await;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let of_team = async || {
+        let all = secrets.list(&ListParams::default()).await.unwrap().items;
+        all.iter().filter(|secret| secret.metadata.name.as_ref().is_some_and(|name| name.contains(&team))).count()
+    };
+    assert_eq!(of_team().await, 1);
+    let Gateway { operator, .. } = gateway;
+    assert!(operator.stop().await.unwrap().success());
+    // As an upgrade of the chart does: the rights go with the namespace's name.
+    let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), &team);
+    for binding in bindings.list(&ListParams::default()).await.unwrap().items {
+        bindings.delete(&binding.metadata.name.unwrap(), &Default::default()).await.unwrap();
+    }
+    let operator = Operator::start(&config, ("gw", &namespace), &["--watch-namespaces", &namespace]).unwrap();
+    let gateway = Gateway { client: client.clone(), namespace: namespace.clone(), operator };
+    gateway.until("what is withdrawn", |all| all.len() == 1 && there(all) == 0).await;
+    for _ in 0..500 {
+        if of_team().await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the team's credentials stay: {}", gateway.operator.log().join("\n"));
+}
+
+#[tokio::test]
+async fn a_pool_whose_only_service_is_not_there_is_served_to_nobody_and_says_so() {
+    let gateway = Gateway::start().await;
+    let ghost = POOL
+        .replace("name: sim", "name: ghost")
+        .replace("type: Simulated", "type: OpenAICompatible, serviceRef: {name: nope, port: 80}");
+    gateway.apply(&format!("{ghost}---{}", ROUTE.replace("{name: sim}", "{name: ghost}"))).await;
+    gateway.condition("ProviderPool", "ghost", "ResolvedRefs", ("False", "ServiceNotFound")).await;
+    gateway.condition("ProviderPool", "ghost", "Programmed", ("False", "NotServed")).await;
+    gateway.condition("LLMRoute", "chat", "ResolvedRefs", ("False", "BackendNotFound")).await;
 }

@@ -1,6 +1,6 @@
 -- What was spent of a budget within a period, for all proxies at once, by this server's clock.
 --
--- KEYS[1] is a hash: `u` all that is spent or reserved, `a` the number of thresholds that were told of, `w…` the last batch that a
+-- KEYS[1] is a hash: `u` all that is spent or reserved, `r` the part of it that is reserved, `a` the number of thresholds that were told of, `w…` the last batch that a
 -- worker has told, with its time. KEYS[2] holds the open reservations by their deadlines. Sums are texts of whole numbers: what
 -- Lua counts is exact up to 53 bits only, and Redis adds in 64.
 local sums, open = KEYS[1], KEYS[2]
@@ -30,7 +30,10 @@ end
 
 -- Reserves. What is more than Redis counts does not stand: its call is booked at its end by what it used.
 local function reserve(number, of, deadline)
-  if add(number) then redis.call('ZADD', open, text(deadline), of) end
+  if add(number) then
+    redis.call('ZADD', open, text(deadline), of)
+    redis.call('HINCRBY', sums, 'r', number)
+  end
 end
 
 -- Books what was used, or the most that Redis counts.
@@ -57,7 +60,10 @@ elseif number > 0 and ((before == 0 and applied < number) or (before > 0 and app
         reserve(reserved, of, now + deadline)
       end
     elseif redis.call('ZREM', open, of) == 1 then
-      if reserved ~= '0' then add('-' .. reserved) end
+      if reserved ~= '0' then
+        add('-' .. reserved)
+        redis.call('HINCRBY', sums, 'r', '-' .. reserved)
+      end
       book(used)
     elseif deadline == 0 or now <= deadline then
       -- It was reserved with a master that is gone.
@@ -94,8 +100,17 @@ end
 local sum = spent()
 local told, crossed = tonumber(redis.call('HGET', sums, 'a') or '0'), 0
 if thresholds ~= '' then
+  -- What is reserved is not spent yet. What was reserved by those that are gone is, and nobody knows how much of it that was: it
+  -- counts once nothing else is open. Beyond 53 bits a threshold is not exact while anything is.
+  local reserved = redis.call('HGET', sums, 'r') or '0'
+  if reserved ~= '0' and redis.call('ZCARD', open) == 0 then
+    redis.call('HSET', sums, 'r', '0')
+    reserved = '0'
+  end
+  local used = sum
+  if reserved ~= '0' then used = text(math.max(0, tonumber(sum) - math.max(0, tonumber(reserved)))) end
   for threshold in string.gmatch(thresholds, '%d+') do
-    if fits(threshold, sum) then crossed = crossed + 1 end
+    if fits(threshold, used) then crossed = crossed + 1 end
   end
   if crossed > told then redis.call('HSET', sums, 'a', crossed) end
 end

@@ -58,6 +58,8 @@ struct BudgetCount {
     start: i64,
     /// All that is spent or reserved: by this process if it counts alone, else by all as Redis last said.
     spent: u128,
+    /// The part of it that is reserved, where this process counts alone.
+    reserved: u128,
     /// The part that was taken since without asking Redis, or while it may not have heard of all.
     since: u128,
     /// The number of thresholds that were told of, where nobody else counts.
@@ -147,6 +149,7 @@ impl SharedBudgets {
                 return Err(before);
             }
             count.spent = after;
+            count.reserved = count.reserved.saturating_add(cost.into());
             Ok((before, count.cross(&budget.about)))
         });
         // There are more budgets than this process counts.
@@ -160,6 +163,7 @@ impl SharedBudgets {
     pub(super) fn settle_alone(&self, about: &Arc<AboutBudget>, place: &BudgetPlace, (reserved, used): (u64, u64)) {
         let crossing = self.with(place, |count| {
             count.spent = count.spent.saturating_sub(reserved.into()).saturating_add(used.into());
+            count.reserved = count.reserved.saturating_sub(reserved.into());
             count.cross(about)
         });
         if let Some(crossing) = crossing {
@@ -281,7 +285,9 @@ impl SharedBudgets {
 impl BudgetCount {
     /// The numbers of thresholds that were told of, and are crossed.
     fn cross(&mut self, about: &Arc<AboutBudget>) -> (usize, usize) {
-        let crossed = about.alerts.iter().filter(|(_, at)| u128::from(*at) <= self.spent).count();
+        // What is reserved is not spent yet.
+        let spent = self.spent.saturating_sub(self.reserved);
+        let crossed = about.alerts.iter().filter(|(_, at)| u128::from(*at) <= spent).count();
         let told = self.told;
         self.told = told.max(crossed);
         self.reached = about.reached(self.told);
