@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::hub::{Fields, Raw};
-use crate::object_list::ObjectList;
 use crate::scan;
 use crate::text::{self, Text};
 
@@ -74,10 +73,6 @@ const LONG: usize = 64;
 
 /// So many names are compared in pairs, which costs less than a set of them.
 const FEW: usize = 16;
-
-/// A list of objects up to this is read in one pass. Objects that nobody has looked at take many times the room of their text, so of
-/// longer ones it is one object at a time that is read.
-const SMALL: usize = 64 << 10;
 
 /// The body itself.
 pub(crate) const ROOT: Path<'static> = Path::top("");
@@ -178,17 +173,6 @@ impl<'a> Object<'a> {
 
     pub(crate) fn list(&mut self, name: &str, at: &Path<'_>) -> Result<Option<Vec<&'a RawValue>>, Refusal> {
         self.parsed(name, at, "an array")
-    }
-
-    /// A list of objects. Errors: it is no list; that one of them is no object is said when its turn comes.
-    pub(crate) fn objects(&mut self, name: &str, at: &Path<'_>) -> Result<Option<ObjectList<'a>>, Refusal> {
-        let Some(raw) = self.take(name) else { return Ok(None) };
-        let read = Some(raw.get()).filter(|json| json.len() <= SMALL).and_then(|json| serde_json::from_str(json).ok());
-        if let Some(objects) = read {
-            return Ok(Some(ObjectList::Read(objects)));
-        }
-        let list = serde_json::from_str(raw.get()).map_err(|_| at.field(name).refuse("must be an array"))?;
-        Ok(Some(ObjectList::Unread(list)))
     }
 
     pub(crate) fn raw(&mut self, name: &str) -> Option<Raw> {

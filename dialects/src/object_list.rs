@@ -5,6 +5,23 @@ use serde_json::value::RawValue;
 use crate::codec::Refusal;
 use crate::json::{Object, Path};
 
+/// A list of objects up to this is read in one pass. Objects that nobody has looked at take many times the room of their text, so of
+/// longer ones it is one object at a time that is read.
+const SMALL: usize = 64 << 10;
+
+impl<'a> Object<'a> {
+    /// A list of objects. Errors: it is no list; that one of them is no object is said when its turn comes.
+    pub(crate) fn objects(&mut self, name: &str, at: &Path<'_>) -> Result<Option<ObjectList<'a>>, Refusal> {
+        let Some(raw) = self.take(name) else { return Ok(None) };
+        let read = Some(raw.get()).filter(|json| json.len() <= SMALL).and_then(|json| serde_json::from_str(json).ok());
+        if let Some(objects) = read {
+            return Ok(Some(ObjectList::Read(objects)));
+        }
+        let list = serde_json::from_str(raw.get()).map_err(|_| at.field(name).refuse("must be an array"))?;
+        Ok(Some(ObjectList::Unread(list)))
+    }
+}
+
 /// The objects of a list.
 pub(crate) enum ObjectList<'a> {
     /// The members of each, read in one pass with the list.

@@ -6,6 +6,7 @@ mod api;
 pub mod balance;
 pub mod cache;
 pub mod call;
+mod check_turns;
 pub mod coalescing;
 pub mod command;
 pub mod compression;

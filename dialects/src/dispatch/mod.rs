@@ -63,7 +63,11 @@ impl Dialect {
     pub fn cache_words(self, model: &str) -> Option<CacheWords> {
         match self {
             Self::AnthropicMessages | Self::BedrockInvoke => Some(CacheWords::Control),
-            Self::BedrockConverse => vendors::bedrock(model).cache_words(),
+            Self::BedrockConverse => {
+                let known = vendors::bedrock(model);
+                let words = if known.caches_tools { CacheWords::Point } else { CacheWords::PointOutsideTools };
+                known.caches.then_some(words)
+            }
             Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses | Self::Gemini | Self::CohereChat => {
                 None
             }

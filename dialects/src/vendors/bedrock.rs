@@ -4,8 +4,6 @@
 //! (Claude's budget), Nova's "Extended thinking" and "Complete request schema" (`reasoningConfig`, `topK`), "OpenAI models" (efforts).
 //! A model that is not here is told nothing that it may not know.
 
-use crate::verbatim::CacheWords;
-
 /// The way in which a model is told how much to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConverseThinking {
@@ -43,14 +41,6 @@ pub(crate) struct BedrockModel {
     pub(crate) caches_tools: bool,
     /// True if it takes tools whose arguments have to match.
     pub(crate) strict_tools: bool,
-}
-
-impl BedrockModel {
-    /// The words in which it is told of a breakpoint; `None`: it takes none.
-    pub(crate) fn cache_words(&self) -> Option<CacheWords> {
-        let words = if self.caches_tools { CacheWords::Point } else { CacheWords::PointOutsideTools };
-        self.caches.then_some(words)
-    }
 }
 
 const UNKNOWN: BedrockModel = BedrockModel {

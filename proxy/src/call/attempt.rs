@@ -446,7 +446,7 @@ impl Attempt<'_> {
         }
         let headers = headers::back(headers, (dialect, self.call.dialect()));
         let is_about_us = retry_policy::is_credential(retry_policy::meant(status, error.kind));
-        let answer = ErrorAnswer { dialect, status, headers, body, error };
+        let answer = ErrorAnswer { dialect, status, headers, body, error: Box::new(error) };
         Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }
 

@@ -68,8 +68,8 @@ pub(super) struct ErrorAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// The error that it is.
-    pub(super) error: ProviderError,
+    /// The error that it is. Boxed: it is rare.
+    pub(super) error: Box<ProviderError>,
 }
 
 /// Reads a provider's error answer, whose name may stand in a header.
@@ -265,7 +265,7 @@ impl Failure {
                 Err(Problem::upstream(ErrorKind::BadGateway, message))
             }
             FailureCause::Error { answer, .. } => {
-                let error = answer.error.clone();
+                let error = (*answer.error).clone();
                 if tells_in_stream(call, &error) {
                     return Ok(in_a_stream(call, &error, answer.headers));
                 }

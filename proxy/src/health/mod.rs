@@ -3,7 +3,6 @@
 
 mod record;
 mod server_metrics;
-mod turns;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,15 +21,13 @@ use rand::RngExt;
 use sluicegate_config::{HealthCheck, ModelServer};
 use tokio::time::timeout_at;
 
+use crate::check_turns::CheckTurn;
 use crate::endpoint::ServerLoad;
 use crate::state::{EndpointQuestion, Provider, Ready};
 use crate::upstream::{SendLimits, Sent};
 use crate::worker::own::Worker;
 
 use record::CheckRecord;
-use turns::CheckTurn;
-
-pub(crate) use turns::CheckTurns;
 
 /// The interval at which it is looked for who is due.
 const TICK: Duration = Duration::from_millis(250);
@@ -113,12 +110,12 @@ async fn ask(worker: &Worker, records: &RefCell<HashMap<RecordKey, CheckRecord>>
     match &question {
         EndpointQuestion::Health(check) => {
             let found = match worker.check_turns.take(&provider, check).await {
-                CheckTurn::Own => Found::Answer(answers(worker, &provider, check).await),
-                CheckTurn::Others(is_ill) => is_ill.map_or(Found::Nothing, Found::Told),
+                CheckTurn::Own => CheckNews::Answer(answers(worker, &provider, check).await),
+                CheckTurn::Others(is_ill) => is_ill.map_or(CheckNews::Nothing, CheckNews::Told),
             };
             if let Some(record) = records.borrow_mut().get_mut(&at) {
                 note_health(record, found, &provider, check);
-                if matches!(found, Found::Answer(_)) {
+                if matches!(found, CheckNews::Answer(_)) {
                     worker.check_turns.tell(&provider, check, record.is_ill());
                 }
             }
@@ -137,9 +134,9 @@ async fn ask(worker: &Worker, records: &RefCell<HashMap<RecordKey, CheckRecord>>
     }
 }
 
-/// What is found of an endpoint.
+/// A word about an endpoint.
 #[derive(Debug, Clone, Copy)]
-enum Found {
+enum CheckNews {
     /// It says that it is well, or does not.
     Answer(bool),
     /// Another proxy has found that it is ill, or is not.
@@ -148,12 +145,12 @@ enum Found {
     Nothing,
 }
 
-fn note_health(record: &mut CheckRecord, found: Found, provider: &Provider, check: &HealthCheck) {
+fn note_health(record: &mut CheckRecord, found: CheckNews, provider: &Provider, check: &HealthCheck) {
     let was_ill = record.is_ill();
     match found {
-        Found::Answer(is_well) => record.answered(is_well, check),
-        Found::Told(is_ill) => record.told(is_ill),
-        Found::Nothing => return record.ended(),
+        CheckNews::Answer(is_well) => record.answered(is_well, check),
+        CheckNews::Told(is_ill) => record.told(is_ill),
+        CheckNews::Nothing => return record.ended(),
     }
     if record.is_ill() {
         // Until the next answer, and a little longer: a proxy that stops asking leaves nobody out.

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use rand::rngs::SmallRng;
 
 use crate::account::{Ledger, LogSettings, Metrics};
+use crate::check_turns::CheckTurns;
 use crate::coalescing::{Flights, RemoteFlights};
 use crate::drain::Lifecycle;
 use crate::kept_responses::{KeptConversations, SharedConversations};
@@ -18,7 +19,7 @@ use crate::owned::{OwnedLists, SharedLists};
 use crate::sealing::KeyFile;
 use crate::settings::{Limits, Settings};
 use crate::state::Ready;
-use crate::{cache, concurrency, health, learning, limit, redis, upstream};
+use crate::{cache, concurrency, learning, limit, redis, upstream};
 
 use super::background::Background;
 use super::ids::RequestIds;
@@ -68,7 +69,7 @@ pub(crate) struct Worker {
     pub(crate) leases: Rc<concurrency::LeaseKeeper>,
     pub(crate) learner: Rc<learning::LearningKeeper>,
     /// The turns at asking endpoints whether they are well.
-    pub(crate) check_turns: health::CheckTurns,
+    pub(crate) check_turns: CheckTurns,
     /// The conversations that the gateway keeps itself.
     pub(crate) conversations: Option<KeptConversations>,
     /// The lists of files and batches that owners have made.
@@ -111,7 +112,7 @@ impl Worker {
             limiter: limit::Limiter::new(&shared.limits, remote.clone()),
             leases: shared.limits.lease_keeper(remote.clone()),
             learner: learning::LearningKeeper::new(&shared.learning, remote.clone()),
-            check_turns: health::CheckTurns::new(settings.gateway.as_deref().unwrap_or_default(), remote.clone()),
+            check_turns: CheckTurns::new(settings.gateway.as_deref().unwrap_or_default(), remote.clone()),
             cache: cache::Store::new(&shared.cache, remote),
             ledger: shared.metrics.ledger(LogSettings { sample: settings.log_sample }),
             ids: RequestIds::new(rand::random()),

@@ -81,15 +81,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             against: Some(("verbatim, 256 connections", Who::Bare)),
             ..base.clone()
         },
-        // A known consumer, whose calls, tokens and money are counted for all proxies.
-        Scenario {
-            name: "full policy, 32 connections",
-            request: chat_of("policy", KEY, 1000, false),
-            on: OURS,
-            against: bare,
-            bars: (1.25, 1.15),
-            ..base.clone()
-        },
+        full_policy(&base),
         prompt("prompt of 20 KB", 20_000, (1.5, 1.3)),
         prompt("prompt of 200 KB", 200_000, (1.5, 1.3)),
         Scenario { name: "stream of 64", request: chat("verbatim", 1000, true), bars: (1.2, 1.0), ..base.clone() },
@@ -124,6 +116,18 @@ pub(crate) fn all() -> Vec<Scenario> {
             ..base
         },
     ]
+}
+
+/// A known consumer, whose calls, tokens and money are counted for all proxies.
+fn full_policy(base: &Scenario) -> Scenario {
+    Scenario {
+        name: "full policy, 32 connections",
+        request: chat_of("policy", KEY, 1000, false),
+        on: OURS,
+        against: Some(("verbatim, 32 connections", Who::Bare)),
+        bars: (1.25, 1.15),
+        ..base.clone()
+    }
 }
 
 /// A scenario of one connection, measured against another one of ours.

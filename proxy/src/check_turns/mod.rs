@@ -1,5 +1,5 @@
-//! Whose turn it is to ask an endpoint whether it is well: one proxy's of the gateway, where Redis serves, and each proxy's own
-//! else. Who has the turn tells the others what it has found, in the turn itself.
+//! The turns at asking endpoints whether they are well: one proxy of the gateway has each, where Redis serves, and every proxy else.
+//! Who has the turn tells the others what it has found, in the turn itself.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) struct CheckTurns {
 
 /// The turn at one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CheckTurn {
+pub(crate) enum CheckTurn {
     /// This proxy asks.
     Own,
     /// Another one does, and has found that the endpoint is ill, or is not; `None`: it has found nothing yet.
@@ -39,7 +39,7 @@ impl CheckTurns {
     }
 
     /// Takes the turn, or keeps it. Where Redis does not answer every proxy asks.
-    pub(super) async fn take(&self, provider: &Provider, check: &HealthCheck) -> CheckTurn {
+    pub(crate) async fn take(&self, provider: &Provider, check: &HealthCheck) -> CheckTurn {
         let Some(remote) = &self.remote else { return CheckTurn::Own };
         let life = life(check).as_millis().to_string();
         let arguments = [self.name.as_bytes(), life.as_bytes()];
@@ -54,7 +54,7 @@ impl CheckTurns {
     }
 
     /// Tells the others what has been found.
-    pub(super) fn tell(&self, provider: &Provider, check: &HealthCheck, is_ill: bool) {
+    pub(crate) fn tell(&self, provider: &Provider, check: &HealthCheck, is_ill: bool) {
         let Some(remote) = &self.remote else { return };
         let held = [self.name.as_bytes(), &[if is_ill { ILL } else { WELL }]].concat();
         remote.set(&self.key(provider, check), &held, life(check));
