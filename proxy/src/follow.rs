@@ -49,6 +49,9 @@ pub(crate) async fn gateway(mut gateway: Gateway, mut builder: Builder, workers:
             workers.ready.store(builder.apply(update.changes));
             tracing::debug!(changes, micros = began.elapsed().as_micros(), "made ready");
         }
+        if update.deserted {
+            workers.ready.store(builder.desert());
+        }
         workers.told.send_replace(update.report);
     }
 }

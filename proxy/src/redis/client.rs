@@ -377,12 +377,22 @@ impl ClientParts {
     }
 }
 
+/// The name by which it is told that nobody answers.
+const EVERY_NODE: &str = "every node";
+
 /// Keeps the map right for as long as the client lives.
 async fn tend(inner: Weak<ClientParts>) {
-    let mut pause = RETRY.0;
+    let (mut pause, mut misses) = (RETRY.0, 0_u64);
     loop {
         let Some(alive) = inner.upgrade() else { return };
-        let well = alive.refresh().await && alive.is_well();
+        let learnt = alive.refresh().await;
+        misses = if learnt { 0 } else { misses.saturating_add(1) };
+        match misses {
+            0 => alive.counts.is_back(EVERY_NODE),
+            node::TOLD_AFTER => alive.counts.is_away(EVERY_NODE),
+            _ => {}
+        }
+        let well = learnt && alive.is_well();
         pause = if well { RETRY.0 } else { (pause * 2).min(RETRY.1) };
         let nap = if well { REFRESH } else { pause };
         // Never more often than this, however much goes wrong.

@@ -26,6 +26,8 @@ pub const LIMIT: Duration = Duration::from_millis(if cfg!(test) { 250 } else { 5
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// First and longest pause before an attempt to be up again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A node that is away is told of after so many attempts: what is over sooner is no trouble.
+pub(super) const TOLD_AFTER: u64 = 4;
 /// A node is trusted again, and its next pause is short, after this many answers in a row.
 const TRUSTED: u32 = 64;
 /// A worker that looks so much later than it wanted to was held up …
@@ -233,7 +235,7 @@ async fn in_time<T>(answer: impl Future<Output = T>, until: Instant) -> Option<T
 
 /// Brings a node up again; ends with it.
 async fn recover(node: Weak<Node>, mut pause: Duration) {
-    loop {
+    for attempts in 1_u64.. {
         tokio::time::sleep(pause).await;
         let Some(info) = node.upgrade().map(|node| node.info.clone()) else { return };
         let link = timeout(CONNECT, async {
@@ -252,7 +254,11 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
             *node.link.borrow_mut() = Some(link);
             node.epoch.set(node.epoch.get() + 1);
             node.counts.open.minus(1);
+            node.counts.is_back(&node.address.to_string());
             return;
+        }
+        if attempts == TOLD_AFTER {
+            node.counts.is_away(&node.address.to_string());
         }
         pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
     }

@@ -16,6 +16,12 @@ pub(super) struct Address {
     port: u16,
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
 impl Address {
     pub(super) fn new(host: &str, port: u16) -> Self {
         Self { host: host.to_owned(), port }

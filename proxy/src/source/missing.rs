@@ -40,6 +40,15 @@ impl Missing {
         self.order.front().map(|(since, _)| *since)
     }
 
+    /// Since when the last of them has been missing.
+    pub(super) fn last(&self) -> Option<Instant> {
+        self.order.back().map(|(since, _)| *since)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.since.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.since.is_empty()
     }

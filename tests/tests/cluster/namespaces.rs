@@ -105,6 +105,10 @@ async fn the_gateways_namespace_deleted_under_everything_that_runs_goes_and_noth
         assert_eq!(proxy.page("/healthz").unwrap().0, 200);
     }
     answered(&gateway, "").await;
+    // There is no configuration any longer, which is nobody's mistake of a model's name.
+    let body = r#"{"model":"t0","messages":[{"role":"user","content":"?"}]}"#;
+    let refused = gateway.proxies[0].client().post("/v1/chat/completions", &[], body).await.unwrap();
+    assert_eq!((refused.status, refused.header("x-should-retry")), (503, "true"), "{}", refused.text());
     let Gateway { operator, proxies, .. } = gateway;
     assert!(operator.stop().await.unwrap().success());
     for mut proxy in proxies {

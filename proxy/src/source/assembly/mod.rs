@@ -64,6 +64,8 @@ pub(super) struct AssemblyTurn {
     pub(super) changes: Vec<Change>,
     /// Objects that stand otherwise than before, by kind.
     pub(super) states: BTreeMap<Kind, ObjectStates>,
+    /// True if all that was published is gone, and nobody has said that it is to go: there is no configuration any longer.
+    pub(super) deserted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -285,11 +287,19 @@ impl Assembly {
         if !self.complete() {
             return None;
         }
-        while let Some(name) = self.missing.lapsed(now, KEPT) {
-            self.gone(&name);
+        // Where all are missing they go together: half a configuration is none.
+        let (first, last) = (self.missing.first(), self.missing.last());
+        let all_are_missing = !self.missing.is_empty() && self.missing.len() == self.names.len();
+        let due = if all_are_missing { last } else { first };
+        if due.is_none_or(|since| since + KEPT <= now) {
+            while let Some(name) = self.missing.lapsed(now, KEPT) {
+                self.gone(&name);
+            }
         }
-        self.wake = self.missing.first().map(|since| since + KEPT);
-        let mut turn = AssemblyTurn::default();
+        let due = if all_are_missing { self.missing.last() } else { self.missing.first() };
+        self.wake = due.map(|since| since + KEPT);
+        let deserted = all_are_missing && self.names.is_empty();
+        let mut turn = AssemblyTurn { deserted, ..AssemblyTurn::default() };
         for (kind, id) in std::mem::take(&mut self.open) {
             self.look_at(kind, id, now, &mut turn);
         }

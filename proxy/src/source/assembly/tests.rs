@@ -256,6 +256,19 @@ fn what_was_deleted_and_not_withdrawn_runs_on_for_a_while() {
 }
 
 #[test]
+fn where_all_is_missing_it_goes_together() {
+    let mut bench = AssemblyBench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
+    let second = Duration::from_secs(1);
+    assert_eq!(bench.then(deleted(POOL, "p")), NOTHING);
+    assert_eq!(bench.pass(second), NOTHING);
+    assert_eq!(bench.then(deleted(ROUTE, "r")), NOTHING);
+    assert_eq!(bench.pass(KEPT - second), NOTHING);
+    assert_eq!(bench.assembly.due(), Some(bench.now + second));
+    assert_eq!(bench.pass(second), ["-ns/p", "-ns/r"]);
+    assert!(bench.assembly.names.is_empty() && bench.is_empty());
+}
+
+#[test]
 fn what_can_not_be_read_changes_nothing_and_is_told() {
     let mut bench = AssemblyBench::begun(vec![pool("p", "1", None), route("r", "1", &["p"])]);
     let broken = |content, body: &str| Event::Put(published(content, "r", "2", body.to_owned()));

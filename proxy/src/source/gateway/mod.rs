@@ -27,6 +27,8 @@ pub struct Update {
     pub changes: Vec<Change>,
     /// The report on what runs then, and what is wrong.
     pub report: Arc<Report>,
+    /// True if there is no configuration any longer: all that was published is gone, and nobody has said that it is to go.
+    pub deserted: bool,
 }
 
 /// A gateway's published objects, followed.
@@ -137,7 +139,12 @@ impl Gateway {
         if news {
             self.metrics.config(ConfigEvent::Read { rejected: self.report.rejected() });
         }
-        Some(Update { changes: turn.changes, report: Arc::new(self.report.clone()) })
+        if turn.deserted {
+            tracing::error!(
+                "all that was published is gone: calls are answered 503 until there is a configuration again"
+            );
+        }
+        Some(Update { changes: turn.changes, report: Arc::new(self.report.clone()), deserted: turn.deserted })
     }
 
     /// Enters how objects stand into the report, and what is wrong with them into the problems.

@@ -112,6 +112,12 @@ impl Builder {
         }
     }
 
+    /// There is no configuration any longer: nothing is known of any model.
+    pub(crate) fn desert(&mut self) -> Arc<Ready> {
+        self.next.configured = false;
+        self.finish(&Objects::default(), &Objects::default())
+    }
+
     fn begin(&mut self) -> (Objects, Objects) {
         self.next.configured = true;
         self.lasting.registry.look(Instant::now());
