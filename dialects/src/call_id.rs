@@ -16,6 +16,18 @@ pub(crate) fn plain(id: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
 }
 
+/// The beginning of an id that was made for a call where neither it nor its answer has one.
+const OF_NO_ANSWER: &str = "call__";
+
+/// Names a call by what is told apart from all other answers, where its id says nothing of the answer that it is in: clients take two calls
+/// of one id, in however many turns, for one.
+pub fn tell_apart(id: &mut String, by: &str) {
+    if let Some(place) = id.strip_prefix(OF_NO_ANSWER) {
+        let letters: String = by.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+        *id = format!("call_{letters}_{place}");
+    }
+}
+
 /// FNV-1a: stable between processes and versions.
 pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

@@ -6,7 +6,7 @@ mod account_trouble;
 mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
-mod call_id;
+pub mod call_id;
 mod codec;
 mod cohere_chat;
 mod content_policy;

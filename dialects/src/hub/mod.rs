@@ -375,6 +375,15 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Names the tool calls that have no name of their answer's, by what is told apart from all other answers.
+    pub fn tell_calls_apart(&mut self, by: &str) {
+        for part in self.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+            if let Content::ToolCall(call) = &mut part.content {
+                crate::call_id::tell_apart(&mut call.id, by);
+            }
+        }
+    }
+
     /// True if something is said in it and no error stands beside that: nobody need look whether it is an answer.
     #[must_use]
     pub fn says_something(&self) -> bool {

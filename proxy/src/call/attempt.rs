@@ -361,7 +361,7 @@ impl Attempt<'_> {
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::transcoder::now);
         self.count(open, reply.usage, Some(&reply.model));
-        transcoder::named(call, &mut reply.id, &mut reply.model);
+        transcoder::name(call, &mut reply);
         call.own_name().into_iter().for_each(|own| own.clone_into(&mut reply.id));
         if !call.streams() {
             let written = call.dialect().encode_reply(&reply, &call.body);

@@ -215,7 +215,7 @@ impl Passenger<'_> {
         }
         let mut reply = from.decode_reply(&body).ok()?;
         reply.created = reply.created.or_else(transcoder::now);
-        transcoder::named(call, &mut reply.id, &mut reply.model);
+        transcoder::name(call, &mut reply);
         let told = call.dialect().encode_reply(&reply, &call.body).body;
         Some(call.context.worker.memory.nothing().hold(told.into()))
     }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use sluicegate_config::PicoUsd;
-use sluicegate_dialects::hub::{Event, ProviderError, ServiceTier, Usage};
+use sluicegate_dialects::hub::{Event, ProviderError, Reply, ServiceTier, Usage};
 use sluicegate_dialects::observe::ObserverMode;
 use sluicegate_dialects::{Dialect, Reframer, StreamOptions, StreamShadow};
 
@@ -37,9 +37,11 @@ pub(super) fn options(call: &InboundCall) -> StreamOptions {
 }
 
 /// Names an answer whose provider does not: by the call's id, and the model as the caller calls it.
-pub(super) fn named(call: &InboundCall, id: &mut String, model: &mut String) {
-    fill(id, call.context.caller.request_id.to_str().unwrap_or_default());
-    fill(model, call.model());
+pub(super) fn name(call: &InboundCall, reply: &mut Reply) {
+    let own = call.context.caller.request_id.to_str().unwrap_or_default();
+    reply.tell_calls_apart(own);
+    fill(&mut reply.id, own);
+    fill(&mut reply.model, call.model());
 }
 
 /// Seconds since 1970.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sluicegate_dialects::continuation::{RestOfAnswer, SaidSoFar};
 use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
-use sluicegate_dialects::{StreamDecoder, StreamEncoder};
+use sluicegate_dialects::{StreamDecoder, StreamEncoder, call_id};
 
 use crate::cache::Recorder;
 
@@ -76,6 +76,9 @@ impl Translated {
                 self.keep.iter().for_each(|(_, own)| own.clone_into(id));
                 fill(id, &self.names.0);
                 fill(model, &self.names.1);
+            }
+            if let Event::PartStart { kind: PartKind::ToolCall { id, .. }, .. } = &mut event {
+                call_id::tell_apart(id, &self.names.0);
             }
             match &mut self.followed {
                 None => self.encoder.push(&event, text),

@@ -6,7 +6,7 @@ use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
 use sluicegate_tests::upstream::{Upstream, answer, chunk, last_chunk, stream_head};
 
-use crate::resources::{CHAT, SAVED, Way, chat, events, good, pool, provider, route};
+use crate::resources::{CHAT, MESSAGES, SAVED, Way, chat, events, good, message, pool, provider, route};
 
 const KINDS: [&str; 3] = ["Gemini", "OpenAI", "Anthropic"];
 const ASKED: &str = r#"{"contents":[{"role":"user","parts":[{"text":"Say something."}]}]}"#;
@@ -300,4 +300,26 @@ async fn a_prompt_that_is_blocked_is_an_answer_and_opens_no_circuit() {
     let input = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_tokens_total", &[("type", "input")]);
     proxy.until("the prompts are counted", |proxy| (input(proxy) - 120.0).abs() < 0.1).await.unwrap();
     assert!(proxy.metrics().unwrap().sum("sluicegate_endpoint_circuit_opened_total", &[]) < 0.1);
+}
+
+#[tokio::test]
+async fn calls_of_answers_without_a_name_are_told_apart_from_turn_to_turn() {
+    let gemini = r#"{"candidates":[{"index":0,"content":{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}},{"functionCall":{"name":"f","args":{}}}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2}}"#;
+    let chat = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{}"}},{"type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+    for (kind, said) in [("Gemini", gemini), ("OpenAICompatible", chat)] {
+        let upstream = Upstream::start(move |received| match received.streams() && kind == "Gemini" {
+            true => vec![stream_head(), chunk(format!("data: {said}\n\n").as_bytes()), last_chunk()],
+            false => vec![answer(200, &[("content-type", "application/json")], said.as_bytes())],
+        })
+        .unwrap();
+        let text = pool("p", &[provider("only", kind, upstream.address, "")], "") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let mut ids = std::collections::BTreeSet::new();
+        for stream in [false, true, false] {
+            let told = proxy.client().post(MESSAGES, &[], message("m", stream)).await.unwrap().text();
+            let found = told.split("\"id\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+            ids.extend(found.filter(|id| id.starts_with("call_")).map(str::to_owned));
+        }
+        assert_eq!(ids.len(), 6, "{kind}: {ids:?}");
+    }
 }
