@@ -60,7 +60,8 @@ fn observe_named(observed: &mut Observed, name: &[u8], data: &[u8]) {
                 serde_json::from_slice(data).is_ok_and(|start: ObservedBlockStart<'_>| start.says_something());
         }
         b"content_block_delta" => observed.first_token = true,
-        b"message_stop" => observed.ended = true,
+        // Half an event is no end, whatever its name is.
+        b"message_stop" => observed.ended |= serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok(),
         b"error" => observed.fail(|| error::decode(0, data)),
         _ => {}
     }

@@ -109,9 +109,9 @@ fn named(observed: &mut Observed, name: &[u8], data: &[u8]) {
             }
         }
         b"response.completed" | b"response.incomplete" => {
-            if let Ok(ObservedEnding { response: Some(ObservedResponse { usage: Some(raw), service_tier }) }) =
-                serde_json::from_slice(data)
-            {
+            // Half an event is no end, whatever its name is.
+            let Ok(ObservedEnding { response }) = serde_json::from_slice(data) else { return };
+            if let Some(ObservedResponse { usage: Some(raw), service_tier }) = response {
                 observed.usage = wire::usage_at(raw, service_tier).or(observed.usage);
             }
             (observed.first_token, observed.ended) = (true, true);

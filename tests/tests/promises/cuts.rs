@@ -234,3 +234,31 @@ async fn a_broken_stream_says_so_over_http_1_0_too() {
         assert_eq!((seen.contains("error"), seen.contains("[DONE]")), (breaks, !breaks), "{seen}");
     }
 }
+
+#[tokio::test]
+async fn half_of_the_last_event_is_no_end() {
+    let responses = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"r\",\"object\":\"response\",\"created_at\":1,\"model\":\"m\",\"status\":\"in_progress\",\"output\":[]}}\n\n\
+                     event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":1,\"item_id\":\"i\",\"output_index\":0,\"content_index\":0,\"delta\":\"one\"}\n\n\
+                     event: response.completed\ndata: {\"type\":\"response.completed\",\"sequence_number\":2,\"response\":{\"id\":\"r\",\"status\":\"comp";
+    let messages = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[],\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n\
+                    event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n\
+                    event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"one\"}}\n\n\
+                    event: message_stop\ndata: {\"type\":\"mess";
+    for (kind, path, cut) in [("OpenAI", "/v1/responses", responses), ("Anthropic", MESSAGES, messages)] {
+        let upstream = Upstream::always(vec![stream_head(), chunk(cut.as_bytes()), last_chunk()]).unwrap();
+        let text = pool("p", &[provider("only", kind, upstream.address, "")], "") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        let body = match kind {
+            "OpenAI" => r#"{"model":"m","input":"x","stream":true}"#.to_owned(),
+            _ => message("m", true),
+        };
+        let answer = proxy.client().post(path, &[], body).await.unwrap();
+        let text = answer.text();
+        assert!(text.contains("event: error") && text.contains("one"), "{kind}: {text}");
+        assert!(!text.contains("\"comp") && !text.contains("\"mess\""), "{kind}: {text}");
+        let cut = |proxy: &Proxy| {
+            proxy.metrics().unwrap().sum("sluicegate_requests_total", &[("outcome", "upstream_cut")]) as u64 == 1
+        };
+        proxy.until("the call is told of as it ended", cut).await.unwrap();
+    }
+}
