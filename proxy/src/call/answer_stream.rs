@@ -542,6 +542,10 @@ impl AnswerStream {
 
     /// All is there, and the provider does not say that it is.
     fn complete(&mut self) {
+        if self.transcoder.usage().is_none() {
+            // It was about to say what it has used.
+            self.source.note_usage(&self.transcoder, false);
+        }
         self.transcoder.complete(&mut self.out, self.cache.recorder());
         self.whole();
     }

@@ -27,25 +27,19 @@ use crate::upstream::{SendError, SendErrorKind, SendLimits, Sent, UpstreamBody};
 use super::affinity::ConversationSeat;
 use super::answer_head::{Collected, is_answer, media_type, no_answer_by_head, passes_in_pieces, without_mark};
 use super::answer_stream::{AnswerStream, LAST_WORDS};
-use super::compress_request;
 use super::exchange::{Exchange, Whole};
 use super::failure::{self, ErrorAnswer, Failure};
-use super::headers;
 use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
-use super::provider_keys;
-use super::repeat;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
-use super::stored;
 use super::stream_source::{ProviderSource, StreamSource};
 use super::stream_terms::{FirstToken, StreamTerms};
 use super::suspects::Suspects;
 use super::times::Times;
 use super::transcoder::{self, Transcoder};
-use super::vendor_limits;
-use super::weigh;
 use super::write_buffer::WriteBuffer;
+use super::{compress_request, error_body, headers, provider_keys, repeat, stored, vendor_limits, weigh};
 
 /// While a whole answer is translated it is there so many times more.
 const TRANSLATED: usize = 2;
@@ -427,7 +421,7 @@ impl Attempt<'_> {
         // What can not be read is told by its status.
         let read = read.ok().and_then(Result::ok).filter(|_| coding.is_none());
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
-        let body = self.call.object().map_or_else(|| body.clone(), |object| object.renamed(&body));
+        let body = error_body::told(self.call, (self.provider, self.sent.key), &body);
         let error = failure::read(dialect, (status, &headers), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         let decision = self.decided(decision, error.kind);
@@ -470,7 +464,7 @@ impl Attempt<'_> {
     }
 
     async fn collect(&self, mut body: UpstreamBody, most: usize) -> Result<(Bytes, Charge), Collected> {
-        let (mut buffer, mut charge) = (WriteBuffer::default(), self.call.context.worker.memory.nothing());
+        let (mut buffer, mut charge) = (WriteBuffer::of(&body, most), self.call.context.worker.memory.nothing());
         loop {
             let frame = match futures_util::FutureExt::now_or_never(body.frame()) {
                 Some(frame) => frame,

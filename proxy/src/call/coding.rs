@@ -22,6 +22,8 @@ const TAKEN: &str = "gzip, deflate, br, zstd";
 const MOST_CODINGS: usize = 3;
 /// After so much the other calls of the worker have their turn.
 const TURN: usize = 256 << 10;
+/// A reader looks for the end behind what it was asked for, and a full vector would grow for that.
+const PROBE: usize = 64;
 /// RFC 9659: the window that a zstd decoder for HTTP has to have; a larger one would be room that a header alone takes.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
@@ -92,9 +94,15 @@ async fn undo(coding: Coding, body: &[u8], (memory, limit): (&Arc<Allowance>, us
     loop {
         let before = plain.len();
         let room = TURN.min(limit.saturating_add(1) - before);
-        // A vector that grows has its old room beside the new one for a moment.
-        let wanted = plain.capacity() + room;
-        charge.set(wanted, Purpose::of(wanted))?;
+        if plain.capacity() - before < room + PROBE {
+            // A vector that grows has its old room beside the new one for a moment.
+            let new = (plain.capacity() * 2)
+                .clamp(before + room + PROBE, limit.saturating_add(1 + PROBE).max(before + room + PROBE));
+            let both = plain.capacity() + new;
+            charge.set(both, Purpose::of(both))?;
+            plain.reserve_exact(new - before);
+            let _ = charge.set(plain.capacity(), Purpose::of(plain.capacity()));
+        }
         let turn = u64::try_from(room).unwrap_or(u64::MAX);
         decoder.by_ref().take(turn).read_to_end(&mut plain).map_err(|_| broken(coding))?;
         if plain.len() > limit {

@@ -122,18 +122,23 @@ fn understood(name: &HeaderName) -> bool {
 fn comes_back(name: &str) -> bool {
     // By its first letter: every header of every answer is asked.
     let (words, beginnings): (&[&str], &[&str]) = match name.as_bytes().first() {
-        Some(b'a') => (&["age", "alt-svc"], &["access-control-"]),
+        Some(b'a') => (&["age", "alt-svc", "api-key", "authorization"], &["access-control-"]),
         Some(b'c') => (&["clear-site-data", "connection", "content-length"], &["cf-", "cross-origin-"]),
         Some(b'k') => (&["keep-alive"], &[]),
         Some(b'n') => (&["nel"], &[]),
         Some(b'p') => (&[], &["proxy-"]),
-        Some(b'r') => (&["report-to", "reporting-endpoints"], &[]),
-        Some(b's') => (&["set-cookie", "strict-transport-security"], &[]),
+        Some(b'r') => (&["refresh", "report-to", "reporting-endpoints"], &[]),
+        Some(b's') => (&["set-cookie", "set-cookie2", "strict-transport-security"], &[]),
         Some(b't') => (&["te", "trailer", "transfer-encoding"], &[]),
         Some(b'u') => (&["upgrade"], &[]),
         Some(b'v') => (&["via"], &[]),
         Some(b'w') => (&["www-authenticate"], &[]),
-        Some(b'x') => (&["x-request-id"], &["x-cache", "x-sluicegate-"]),
+        // By some of these a server in front of the gateway would be steered; not to hold back a stream it may be asked.
+        Some(b'x') if name == "x-accel-buffering" => (&[], &[]),
+        Some(b'x') => (
+            &["x-api-key", "x-goog-api-key", "x-request-id", "x-sendfile", "x-lighttpd-send-file"],
+            &["x-accel-", "x-cache", "x-sluicegate-"],
+        ),
         _ => (&[], &[]),
     };
     !(words.contains(&name) || beginnings.iter().any(|beginning| name.starts_with(beginning)) || names_an_account(name))
@@ -150,7 +155,13 @@ fn named_by_connection(from: &HeaderMap) -> Vec<&str> {
 pub(super) fn unasked_coding(headers: &HeaderMap) -> Option<String> {
     let said = headers.get_all(http::header::CONTENT_ENCODING).into_iter().map(HeaderValue::as_bytes);
     let mut codings = said.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
-    codings.next().map(|coding| String::from_utf8_lossy(coding).chars().take(40).collect())
+    // What is no coding's name may be anything, and is not repeated.
+    let is_name = |coding: &[u8]| {
+        coding.len() <= 20 && coding.iter().all(|byte| byte.is_ascii_lowercase() || b"-, ".contains(byte))
+    };
+    let shown =
+        |coding: &[u8]| if is_name(coding) { String::from_utf8_lossy(coding).into_owned() } else { "???".to_owned() };
+    codings.next().map(shown)
 }
 
 #[cfg(test)]
@@ -228,12 +239,21 @@ mod tests {
             "anthropic-workspace-id",
             "access-control-allow-origin",
             "via",
+            "x-accel-redirect",
+            "x-sendfile",
+            "authorization",
+            "x-api-key",
+            "refresh",
         ] {
             assert_eq!(of(&[(name, "1")]), "", "{name}");
         }
-        for name in
-            ["openai-processing-ms", "retry-after", "x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit"]
-        {
+        for name in [
+            "openai-processing-ms",
+            "retry-after",
+            "x-accel-buffering",
+            "x-ratelimit-limit-requests",
+            "anthropic-ratelimit-requests-limit",
+        ] {
             assert_eq!(of(&[(name, "1")]), name);
         }
     }

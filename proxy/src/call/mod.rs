@@ -30,6 +30,7 @@ mod context;
 mod continuation;
 mod cors;
 mod count;
+mod error_body;
 mod event_tail;
 mod exchange;
 mod failover;

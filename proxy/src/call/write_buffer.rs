@@ -9,13 +9,25 @@ pub(super) struct WriteBuffer {
     rest: Vec<u8>,
 }
 
+/// From so many bytes on room is made at once, where it is known how many come.
+const LONG: u64 = 64 << 10;
+
 impl WriteBuffer {
+    /// With room for a body, if its length is known, and much, and no more than the most: a buffer that grows has its old room beside the new
+    /// one.
+    pub(super) fn of(body: &impl http_body::Body, most: usize) -> Self {
+        let known =
+            body.size_hint().exact().filter(|length| *length > LONG).and_then(|length| usize::try_from(length).ok());
+        let rest = known.filter(|length| *length <= most).map_or_else(Vec::new, Vec::with_capacity);
+        Self { first: Bytes::new(), rest }
+    }
+
     /// Adds a piece; the first one is not copied.
     pub(super) fn push(&mut self, piece: Bytes) {
         if piece.is_empty() {
             return;
         }
-        if self.first.is_empty() && self.rest.is_empty() {
+        if self.first.is_empty() && self.rest.capacity() == 0 {
             self.first = piece;
         } else {
             self.rest().extend_from_slice(&piece);

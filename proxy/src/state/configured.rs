@@ -577,6 +577,10 @@ impl OfferAt {
         match &self.uri {
             Some(uri) if path.is_none() => Some(uri.clone()),
             _ => {
+                // A way up in the path, however it is written.
+                if matches!(model, "." | "..") && self.offer.names_the_model() {
+                    return None;
+                }
                 let model = utf8_percent_encode(model, IN_A_PATH).to_string();
                 origin.uri(&path.unwrap_or(&self.path).replace("{model}", &model)).ok()
             }

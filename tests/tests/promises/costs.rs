@@ -240,3 +240,19 @@ async fn an_answer_that_nobody_can_use_is_paid_for_too() {
         assert_eq!(costs, (700.0, 700.0), "{kind}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_breaks_between_its_end_and_its_usage_is_estimated() {
+    let choice = |delta: Value, reason: Value| json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let text = "one two three four five six seven eight nine ten ".repeat(20);
+    let events = format!(
+        "data: {}\n\ndata: {}\n\n",
+        choice(json!({"content": text}), Value::Null),
+        choice(json!({}), json!("stop"))
+    );
+    // The connection ends without the body's own end.
+    let (line, usd, unknown) =
+        booked("OpenAI", vec![stream_head(), chunk(events.as_bytes())], (CHAT, chat("m", true))).await;
+    assert_eq!((line["outcome"].as_str(), line["usage_estimated"].as_bool()), (Some("done"), Some(true)), "{line}");
+    assert!(line["usage"]["output"].as_u64().unwrap() > 100 && usd > 0.0 && unknown == 0.0, "{line} {usd} {unknown}");
+}

@@ -65,6 +65,7 @@ mod start;
 mod stored_responses;
 mod subjects;
 mod tokens;
+mod told_keys;
 mod unread;
 mod untaken;
 mod upstreams;
