@@ -43,6 +43,8 @@ pub struct Habits {
     pub is_binary: bool,
     /// The envelope of Anthropic's bodies, where its bodies are those.
     pub envelope: Option<Envelope>,
+    /// True if a turn's thoughts stand in a list of their own, which does not say before which of its parts each came.
+    pub thoughts_stand_apart: bool,
     /// True if its providers keep answers that they are not told to forget, and go on from one by its id.
     pub keeps_answers: bool,
     /// The header in which its clients look for an error's name.

@@ -41,6 +41,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: "application/vnd.amazon.eventstream",
         is_binary: true,
         envelope: None,
+        thoughts_stand_apart: false,
         keeps_answers: false,
         error_header: Some(error::HEADER),
         counted: (&["system", "messages", "toolConfig"], "inputTokens"),

@@ -31,6 +31,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: "application/vnd.amazon.eventstream",
         is_binary: true,
         envelope: Some(crate::verbatim::Envelope::Bedrock),
+        thoughts_stand_apart: false,
         keeps_answers: false,
         error_header: Some(error::HEADER),
         ..anthropic_messages::SPOKE.habits

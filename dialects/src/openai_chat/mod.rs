@@ -39,6 +39,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: crate::spoke::EVENTS,
         is_binary: false,
         envelope: None,
+        thoughts_stand_apart: true,
         keeps_answers: false,
         error_header: None,
         counted: COUNTED,

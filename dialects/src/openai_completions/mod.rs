@@ -32,6 +32,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: crate::spoke::EVENTS,
         is_binary: false,
         envelope: None,
+        thoughts_stand_apart: false,
         keeps_answers: false,
         error_header: None,
         counted: COUNTED,

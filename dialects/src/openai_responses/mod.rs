@@ -46,6 +46,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         stream_type: crate::spoke::EVENTS,
         is_binary: false,
         envelope: None,
+        thoughts_stand_apart: false,
         keeps_answers: true,
         error_header: None,
         counted: (&["instructions", "input", "tools"], "input_tokens"),

@@ -19,7 +19,9 @@ use super::{count, named_files, outgoing, stored, stored_object};
 /// The gateway has nothing to say by itself.
 pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Problem> {
     if let Some(object) = call.object() {
-        return Err(stored_object::keeper_away(object));
+        // A thing that is there has its keeper; one that is to be made may have nobody who could be it.
+        let may_be = object.target().is_some() || is_offered(call, rule);
+        return Err(if may_be { stored_object::keeper_away(object) } else { not_offered(call) });
     }
     if call.named().is_some() {
         return Err(of_path(rule));
@@ -59,22 +61,30 @@ pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Proble
     if call.operation == Operation::CountTokens {
         return count::estimated(call);
     }
+    if !is_offered(call, rule) {
+        return Err(not_offered(call));
+    }
+    let message = format!("No provider can take a call for `{model}` now.");
+    Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
+}
+
+/// True if a provider of the call's rule has its operation, or may have it.
+fn is_offered(call: &InboundCall, rule: &Rule) -> bool {
     let offers = |target: &TargetRef| {
-        ready.target(target).is_none_or(|target| {
+        call.context.ready.target(target).is_none_or(|target| {
             let routed = outgoing::routed_model(call, target);
             let speaks = |provider: &Arc<Provider>| provider.speaks(call.operation, call.dialect(), routed).is_some();
             target.pool.providers.iter().any(speaks)
         })
     };
-    if !rule.targets.iter().chain(&rule.fallbacks).any(offers) {
-        let what = call.operation.label().replace('_', " ");
-        let message =
-            format!("The providers of the model `{model}` do not offer {what}; name a model of one that does.");
-        let problem = Problem::client(ErrorKind::InvalidRequest, message);
-        return Err(problem.param("model".to_owned()).retry(false, None));
-    }
-    let message = format!("No provider can take a call for `{model}` now.");
-    Err(Problem::gateway(ErrorKind::Overloaded, message).retry(true, Some(Duration::from_secs(1))))
+    rule.targets.iter().chain(&rule.fallbacks).any(offers)
+}
+
+fn not_offered(call: &InboundCall) -> Problem {
+    let model: String = call.model().chars().take(200).collect();
+    let what = call.operation.label().replace('_', " ");
+    let message = format!("The providers of the model `{model}` do not offer {what}; name a model of one that does.");
+    Problem::client(ErrorKind::InvalidRequest, message).param("model".to_owned()).retry(false, None)
 }
 
 /// The problem of a call that passes because a rule names its path.

@@ -558,3 +558,16 @@ async fn what_a_batch_used_is_counted_once_by_its_own_price() {
     assert_eq!(refused.status, 429, "{}", refused.text());
     assert_eq!(call(&client, ("one", &[]), ("GET", &path), "").await.status, 200);
 }
+
+#[tokio::test]
+async fn what_no_provider_of_a_model_keeps_is_refused_and_not_put_off() {
+    let (upstream, keys) = (keeper("a"), keys());
+    let text = pool("p", &[provider("only", "OpenAI", upstream.address, "")], "") + &route("m", "p");
+    let proxy = start(&text, &keys);
+    let requests = json!({"requests": [{"custom_id": "a", "params": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}}]});
+    let headers = [JSON[0], ANTHROPIC];
+    let refused = proxy.client().post("/v1/messages/batches", &headers, requests.to_string()).await.unwrap();
+    assert_eq!((refused.status, refused.header("x-should-retry")), (400, "false"), "{}", refused.text());
+    assert!(refused.text().contains("do not offer"), "{}", refused.text());
+    assert_eq!(upstream.received().len(), 0);
+}

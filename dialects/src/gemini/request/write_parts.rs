@@ -85,6 +85,10 @@ type CalledNames = HashMap<String, String>;
 
 fn model_turn(turn: &[&Message], names: &mut CalledNames, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let mut pending: Option<String> = None;
+    // Where nobody knows before which part a thought came, and there are calls, it is the first of them that Gemini signs.
+    let mut parts = turn.iter().flat_map(|message| &message.parts);
+    let waits =
+        draft.caller.habits().thoughts_stand_apart && parts.any(|part| matches!(part.content, Content::ToolCall(_)));
     // Only the first call of a step is signed.
     let mut called = false;
     for message in turn {
@@ -112,7 +116,8 @@ fn model_turn(turn: &[&Message], names: &mut CalledNames, draft: &mut Draft<'_>)
                 }
                 Content::Text { text: said, .. } | Content::Refusal(said) => {
                     if !said.is_empty() {
-                        text(said, pending.take().as_deref(), draft);
+                        let signature = if waits { None } else { pending.take() };
+                        text(said, signature.as_deref(), draft);
                     }
                 }
                 _ => spoken(message, index, part, draft)?,
