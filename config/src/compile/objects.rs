@@ -59,9 +59,7 @@ pub(super) fn pools(inputs: &Inputs<'_>, told: &mut Told) -> BTreeMap<ObjectId, 
             // serve. Who may name it is as it says now in any case.
             Some(pool) if !report.is_unusable() => {
                 let better = previous(id).filter(|previous| loses(previous, &pool, inputs));
-                // Of a pool that has nobody to ask nothing is served, and its routes say so.
-                let is_served = pool.providers.iter().any(|provider| serves(provider, inputs, false));
-                told.keep(KIND, id, better.map(|better| with_allowed(better, &pool))).or(is_served.then_some(pool))
+                told.keep(KIND, id, better.map(|better| with_allowed(better, &pool))).or(Some(pool))
             }
             _ => told.keep(KIND, id, previous(id)),
         };
@@ -95,16 +93,13 @@ fn with_allowed(mut previous: Pool, new: &Pool) -> Pool {
     previous
 }
 
-/// True if a provider of a form has all that it names.
-fn serves(provider: &Provider, inputs: &Inputs<'_>, is_previous: bool) -> bool {
-    credentials::has_key(provider, inputs, is_previous) && services::is_there(provider, inputs)
-}
-
 /// True if a previous form has a provider that serves and that the new form, with something it names missing, has not.
 /// Where it loses nothing the new form takes its place: otherwise a pool that once began without one of its Secrets would
 /// take no change until the Secret comes.
 fn loses(previous: &Pool, new: &Pool, inputs: &Inputs<'_>) -> bool {
-    let serves = |provider: &Provider, is_previous| serves(provider, inputs, is_previous);
+    let serves = |provider: &Provider, is_previous| {
+        credentials::has_key(provider, inputs, is_previous) && services::is_there(provider, inputs)
+    };
     let serving: BTreeSet<&str> = new
         .providers
         .iter()

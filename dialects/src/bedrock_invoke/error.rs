@@ -185,6 +185,7 @@ mod tests {
             (400, "ThrottlingException:http://internal.amazon.com/coral/", ErrorKind::RateLimit),
             (408, "ModelTimeoutException", ErrorKind::Timeout),
             (400, "NewException", ErrorKind::InvalidRequest),
+            (413, VALIDATION, ErrorKind::TooLarge),
         ] {
             let read = BedrockConverse.decode_named_error(status, Some(name), br#"{"message":"x"}"#);
             assert_eq!(read.kind, kind, "{name}");

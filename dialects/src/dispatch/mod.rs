@@ -295,6 +295,8 @@ impl Dialect {
         let error = self.decode_error(status, body);
         let header = self.habits().error_header.filter(|_| error.r#type.is_none() && !error.is_context_overflow());
         match header.zip(name).and_then(|(header, name)| (header.read)(name)) {
+            // A name that says no more than that the caller is wrong says less than most statuses.
+            Some((ErrorKind::InvalidRequest, name)) => ProviderError { r#type: Some(name), ..error },
             Some((kind, name)) => ProviderError { kind, r#type: Some(name), ..error },
             None => error,
         }

@@ -433,15 +433,3 @@ async fn a_namespace_that_is_watched_no_longer_leaves_nothing_behind() {
     }
     panic!("the team's credentials stay: {}", gateway.operator.log().join("\n"));
 }
-
-#[tokio::test]
-async fn a_pool_whose_only_service_is_not_there_is_served_to_nobody_and_says_so() {
-    let gateway = Gateway::start().await;
-    let ghost = POOL
-        .replace("name: sim", "name: ghost")
-        .replace("type: Simulated", "type: OpenAICompatible, serviceRef: {name: nope, port: 80}");
-    gateway.apply(&format!("{ghost}---{}", ROUTE.replace("{name: sim}", "{name: ghost}"))).await;
-    gateway.condition("ProviderPool", "ghost", "ResolvedRefs", ("False", "ServiceNotFound")).await;
-    gateway.condition("ProviderPool", "ghost", "Programmed", ("False", "NotServed")).await;
-    gateway.condition("LLMRoute", "chat", "ResolvedRefs", ("False", "BackendNotFound")).await;
-}
