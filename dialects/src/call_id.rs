@@ -1,4 +1,4 @@
-//! Ids of tool calls in the letters that every vendor takes.
+//! Ids of tool calls: in the letters that every vendor takes, and told apart from those of other answers.
 
 use std::borrow::Cow;
 
