@@ -14,9 +14,6 @@ pub(crate) const SEALED: &str = "sluicegate.";
 /// The beginning of other vendors' thoughts in Gemini's own words, in either alphabet.
 pub(crate) const WRAPPED_WIRE: &str = "c2x1aWNlZ2F0ZTpb";
 
-/// The highest bit of each byte: ASCII has none of them.
-const HIGHEST: u64 = (u64::MAX / 255) << 7;
-
 /// The marks that were seen below the members of a body. What is seen may stand where it means nothing; what is not seen is nowhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeenMarks {
@@ -26,14 +23,14 @@ pub struct SeenMarks {
     pub(crate) thinking: bool,
     /// Texts that begin as thoughts do that were carried between vendors.
     pub(crate) carried: bool,
-    /// The highest bits of its bytes, all laid over each other.
-    wide: u64,
+    /// True if not all of it is ASCII.
+    wide: bool,
 }
 
 impl SeenMarks {
     /// True if all of it is ASCII, where it is JSON.
     pub(crate) fn is_ascii(self) -> bool {
-        self.wide == 0
+        !self.wide
     }
 
     /// Looks for them in a body that nobody has looked at yet. One that is no JSON object has none.
@@ -68,8 +65,8 @@ impl Watch for SeenMarks {
     }
 
     #[inline]
-    fn bits(&mut self, word: u64) {
-        self.wide |= word & HIGHEST;
+    fn not_ascii(&mut self) {
+        self.wide = true;
     }
 }
 

@@ -4,6 +4,7 @@
 //! status code, body, `retry-after` and `x-should-retry` all derive from that here and nowhere else.
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,9 +27,14 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// SDKs give up, rather than wait, beyond this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
 
-/// The problem of a call, before it is put into a dialect's words.
+/// The problem of a call, before it is put into a dialect's words. Boxed: a result that is hardly ever a problem is passed on
+/// through all of a call, and is as small as what it is otherwise.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<ProblemFacts>);
+
+/// The facts of a problem.
+#[derive(Debug, Clone)]
+pub struct ProblemFacts {
     /// The party whose fault it is.
     pub fault: ErrorSource,
     /// In neutral words.
@@ -51,6 +57,26 @@ pub struct Problem {
     pub close: bool,
 }
 
+impl Deref for Problem {
+    type Target = ProblemFacts;
+
+    fn deref(&self) -> &ProblemFacts {
+        &self.0
+    }
+}
+
+impl DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut ProblemFacts {
+        &mut self.0
+    }
+}
+
+impl From<ProblemFacts> for Problem {
+    fn from(facts: ProblemFacts) -> Self {
+        Self(Box::new(facts))
+    }
+}
+
 impl Problem {
     /// A fault of the caller's: the same request will fail again.
     pub fn client(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
@@ -64,11 +90,13 @@ impl Problem {
 
     /// A fault of the providers', after everything was tried: the gateway has retried already, so the SDK need not.
     pub fn upstream(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { should_retry: Some(false), ..Self::new(ErrorSource::Upstream, kind, message) }
+        let mut problem = Self::new(ErrorSource::Upstream, kind, message);
+        problem.should_retry = Some(false);
+        problem
     }
 
     fn new(fault: ErrorSource, kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self::from(ProblemFacts {
             fault,
             kind,
             message: message.into(),
@@ -79,7 +107,14 @@ impl Problem {
             taken: None,
             status: None,
             close: false,
-        }
+        })
+    }
+
+    /// Says it in these words.
+    #[must_use]
+    pub fn saying(mut self, message: String) -> Self {
+        self.message = message.into();
+        self
     }
 
     /// Names the field at fault.
@@ -147,10 +182,9 @@ impl Problem {
 
 impl From<sluicegate_dialects::Refusal> for Problem {
     fn from(refusal: sluicegate_dialects::Refusal) -> Self {
-        Self {
-            code: refusal.code.map(Cow::Borrowed),
-            ..Self::client(refusal.kind, refusal.message).param(refusal.param)
-        }
+        let mut problem = Self::client(refusal.kind, refusal.message).param(refusal.param);
+        problem.code = refusal.code.map(Cow::Borrowed);
+        problem
     }
 }
 

@@ -164,7 +164,7 @@ impl BatchedRequests {
             let body = call.body.slice(span.clone());
             let part = part(call, (url.as_deref().unwrap_or(path), body)).map_err(|problem| {
                 let message = format!("{}: {}", name(at), problem.message);
-                Problem { message: message.into(), ..problem }
+                problem.saying(message)
             })?;
             requests.push(BatchedRequest { span, call: part });
             if at % AT_ONCE == AT_ONCE - 1 {

@@ -326,7 +326,7 @@ mod tests {
         let model = found(Method::GET, "/v1/models/meta%2Fllama/").1.unwrap().model;
         assert_eq!(model.as_deref(), Some("meta/llama"));
         let refused = of(Method::GET, "/v1/messages").1.unwrap_err();
-        assert_eq!((refused.kind, refused.taken), (ErrorKind::Method, Some((ALLOW, "POST, OPTIONS"))));
+        assert_eq!((refused.kind, refused.taken.clone()), (ErrorKind::Method, Some((ALLOW, "POST, OPTIONS"))));
         assert_eq!(of(Method::POST, "/v2/x").1.unwrap_err().kind, ErrorKind::NotFound);
         for (path, hint) in [
             ("/chat/completions", "OpenAI's ends in /v1"),

@@ -43,7 +43,7 @@ pub(super) fn note_problem(context: &CallContext, problem: &Problem) {
 }
 
 /// The end of a call that had this problem.
-pub(super) const fn end_of(problem: &Problem) -> End {
+pub(super) fn end_of(problem: &Problem) -> End {
     match problem.fault {
         ErrorSource::Client => End::Refused,
         ErrorSource::Gateway | ErrorSource::Upstream => End::Failed,

@@ -305,5 +305,5 @@ fn no_conversation() -> Problem {
     let message = "This gateway keeps no conversations, and passes on none: go on from an answer by `previous_response_id`, or send the \
                    whole conversation in `input`.";
     let refusal = Refusal::field("conversation", message);
-    Problem { message: message.into(), ..Problem::from(refusal) }.status(StatusCode::BAD_REQUEST).retry(false, None)
+    Problem::from(refusal).saying(message.to_owned()).status(StatusCode::BAD_REQUEST).retry(false, None)
 }

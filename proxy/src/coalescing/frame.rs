@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::flight::{FlightClose, FlightHead, WholeAnswer};
 use crate::account::{End, ErrorSource};
-use crate::errors::Problem;
+use crate::errors::{Problem, ProblemFacts};
 
 /// The first byte of a flight's data: the version of all that follows.
 pub(super) const VERSION: u8 = 1;
@@ -180,8 +180,8 @@ impl WholeWords {
 
 impl ProblemWords {
     fn of(problem: &Problem) -> Self {
-        let Problem { fault, kind, message, param, code, should_retry, retry_after, taken: _, status, close: _ } =
-            problem;
+        let ProblemFacts { fault, kind, message, param, code, should_retry, retry_after, taken: _, status, close: _ } =
+            &**problem;
         Self {
             fault: *fault,
             kind: *kind,
@@ -200,7 +200,7 @@ impl ProblemWords {
             None => None,
             Some(status) => Some(StatusCode::from_u16(status).ok()?),
         };
-        Some(Problem {
+        Some(Problem::from(ProblemFacts {
             fault,
             kind,
             message: message.into(),
@@ -211,7 +211,7 @@ impl ProblemWords {
             taken: None,
             status,
             close: false,
-        })
+        }))
     }
 }
 
