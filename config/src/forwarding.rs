@@ -43,6 +43,7 @@ pub fn stays_here(name: &str) -> bool {
         _ => (&[], &[]),
     };
     words.contains(&name)
+        || name.ends_with("api-key")
         || names_an_account(name)
         || (!ARE_OF_A_CALL.iter().any(|of_a_call| name.starts_with(of_a_call))
             && beginnings.iter().any(|beginning| name.starts_with(beginning)))
@@ -70,6 +71,8 @@ mod tests {
         for name in [
             "authorization",
             "x-api-key",
+            "openai-api-key",
+            "anthropic-api-key",
             "x-goog-api-key",
             "cookie",
             "te",

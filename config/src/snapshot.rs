@@ -65,14 +65,6 @@ pub struct Route {
     pub rules: Vec<Rule>,
 }
 
-impl Route {
-    /// True if any of its rules has a pool to go to.
-    #[must_use]
-    pub fn leads_anywhere(&self) -> bool {
-        self.rules.iter().any(|rule| !rule.targets.is_empty() || !rule.fallbacks.is_empty())
-    }
-}
-
 /// One rule of a route, with everything that applies to its calls already merged in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -275,6 +267,14 @@ pub struct Pool {
     /// The routes that may name it. The compiler has made sure of it; here it is for the next compilation.
     #[serde(default, skip_serializing_if = "AllowedRoutes::is_same")]
     pub allowed_routes: AllowedRoutes,
+}
+
+impl Pool {
+    /// True if any of its providers has an address that can be called.
+    #[must_use]
+    pub fn has_endpoints(&self) -> bool {
+        self.providers.iter().any(|provider| provider.endpoints.as_ref().is_none_or(|found| !found.is_empty()))
+    }
 }
 
 /// The routes that may name a pool, beside those of its own namespace.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kube::Client;
 use sluicegate_config::compile::{Compiled, DeniedNetworks, Reason, Severity, Verdict, steps};
@@ -20,6 +20,9 @@ use crate::world::{Key, Shared, World};
 /// The most objects of a pass. What comes while thousands are looked at (after a start) waits for a part of them only,
 /// and a part of them only is in memory as trees.
 const MOST: usize = 256;
+
+/// What ends later than after so many seconds, a day, is looked at again before: a clock may be set meanwhile.
+const LONGEST_WAIT: u64 = 86_400;
 
 /// Makes passes.
 pub struct Reconciler {
@@ -71,6 +74,7 @@ impl Reconciler {
         let unsaid = self.status_writer.announce(about).await;
         let failures = self.publisher.carry_out(plan, unsaid).await;
         settle(&mut self.world.borrow_mut(), &batch, &anew, &failures);
+        wake_at_ends(&mut self.world.borrow_mut(), &batch.keys, &compiled);
         for (key, generation) in generations {
             let assessment = assessment(&key, generation, &compiled, &failures);
             self.status_writer.consider(key, assessment);
@@ -141,7 +145,7 @@ fn assessment(key: &Key, generation: Option<i64>, compiled: &Compiled, failures:
         kept,
         unpublished,
         serves: steps(key.kind).serves(&compiled.snapshot, &key.id),
-        idle: idle(key, compiled),
+        idle: idle(key, compiled, now()),
         budgets: steps(key.kind).budgets(&compiled.snapshot, &key.id).into(),
         limits: steps(key.kind).limits(&compiled.snapshot, &key.id).into(),
         prices: steps(key.kind).prices(&compiled.snapshot, &key.id),
@@ -149,10 +153,27 @@ fn assessment(key: &Key, generation: Option<i64>, compiled: &Compiled, failures:
 }
 
 /// The reason why an object serves nobody, although every proxy may run it.
-fn idle(key: &Key, compiled: &Compiled) -> Option<&'static str> {
+fn idle(key: &Key, compiled: &Compiled, now: i64) -> Option<&'static str> {
     let mut verdicts = compiled.verdicts.of(key.kind, &key.id);
     if verdicts.any(|verdict| verdict.reason == Reason::Shadowed && verdict.severity == Severity::Error) {
         return Some("no call gets to any of its rules, since other routes take them all (see Accepted)");
     }
-    steps(key.kind).idle(compiled, &key.id)
+    steps(key.kind).idle(compiled, &key.id, now)
+}
+
+/// What ends by itself is looked at when it does.
+fn wake_at_ends(world: &mut World, keys: &[Key], compiled: &Compiled) {
+    for key in keys {
+        let left = steps(key.kind).ends_at(&compiled.snapshot, &key.id).and_then(|end| u64::try_from(end - now()).ok());
+        // A second more: the end lies within one.
+        if let Some(left) = left {
+            world.queue.wake_at(key, Instant::now() + Duration::from_secs(left.min(LONGEST_WAIT) + 1));
+        }
+    }
+}
+
+/// Unix time, in seconds.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

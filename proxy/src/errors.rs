@@ -225,6 +225,13 @@ pub fn answer(problem: &Problem, dialect: Dialect, request_id: &HeaderValue) -> 
     response
 }
 
+/// An error's body where the caller asked for a stream as one JSON array (`array`): the only element of such a one, as Google
+/// answers.
+#[must_use]
+pub fn as_asked(body: Bytes, array: bool) -> Bytes {
+    if array { [b"[", &body[..], b"]"].concat().into() } else { body }
+}
+
 /// Puts an error's name where the dialect's SDKs look for it, if that is a header.
 pub fn name_error(headers: &mut http::HeaderMap, dialect: Dialect, kind: ErrorKind) {
     if let Some(header) = dialect.habits().error_header {

@@ -34,7 +34,8 @@ pub fn reads_alike(before: Option<&Pool>, after: Option<&Pool>) -> bool {
         (None, None) => true,
         (Some(before), Some(after)) => {
             let same_models = models(before) == models(after) && unpriced(before) == unpriced(after);
-            before.allowed_routes == after.allowed_routes && same_models
+            let serve_alike = before.has_endpoints() == after.has_endpoints();
+            before.allowed_routes == after.allowed_routes && same_models && serve_alike
         }
         (None, Some(_)) | (Some(_), None) => false,
     }

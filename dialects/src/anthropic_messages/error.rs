@@ -55,18 +55,12 @@ struct Fault<'a> {
 pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     let Ok(Answer { error: Fault { r#type, message } }) = serde_json::from_slice(body) else {
         // Not in the dialect: a proxy's page or nothing, not to be shown to a caller.
-        return ProviderError {
-            kind: by_status(status),
-            message: format!("the provider answered with status {status} and no readable error"),
-            r#type: None,
-            code: None,
-            param: None,
-        };
+        return ProviderError::unreadable(by_status(status), status);
     };
     let kind = match &*r#type {
         // This word covers every 4xx without one of its own, so the status knows better.
         INVALID if (400..500).contains(&status) => by_status(status),
-        API if status >= 500 => by_status(status),
+        API if status >= 400 => by_status(status),
         word => by_word(word).unwrap_or_else(|| by_status(status)),
     };
     overflow::recognised(account_trouble::recognised(ProviderError {

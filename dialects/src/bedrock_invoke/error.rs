@@ -59,10 +59,9 @@ struct SaidByAmazon {
 pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     let SaidByAmazon { message, name } = serde_json::from_slice(body).unwrap_or_default();
     let message = message.filter(|message| !message.is_empty());
-    let message =
-        message.unwrap_or_else(|| format!("the provider answered with status {status} and no readable error"));
     let name = name.map(|name| bare(&name).to_owned());
     let kind = name.as_deref().and_then(kind_of).unwrap_or_else(|| by_status(status));
+    let message = message.unwrap_or_else(|| ProviderError::unreadable(kind, status).message);
     overflow::recognised(ProviderError { kind, message, r#type: name, code: None, param: None })
 }
 

@@ -101,13 +101,7 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     let status = if status == 0 { own.filter(|own| (400..=599).contains(own)).unwrap_or(500) } else { status };
     let text = |name: &str| inner.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let Some(message) = text("message") else {
-        return ProviderError {
-            kind: by_status(status),
-            message: format!("the provider answered with status {status} and no readable error"),
-            r#type: None,
-            code: None,
-            param: None,
-        };
+        return ProviderError::unreadable(by_status(status), status);
     };
     let details = inner.get("details").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     // These two words stand for every status that has none of its own.

@@ -19,6 +19,15 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
+    /// An error whose answer says nothing that can be read, of this status; 0: it has none, inside a stream or under 200.
+    pub(crate) fn unreadable(kind: ErrorKind, status: u16) -> Self {
+        let message = match status {
+            0 => "the provider answered with an error that can not be read".to_owned(),
+            status => format!("the provider answered with status {status} and no readable error"),
+        };
+        Self { kind, message, r#type: None, code: None, param: None }
+    }
+
     /// True if the conversation is longer than the model takes: the caller's to cure, and the same everywhere.
     #[must_use]
     pub fn is_context_overflow(&self) -> bool {

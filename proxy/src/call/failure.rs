@@ -313,7 +313,9 @@ fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Wh
         errors::say_when(&mut headers, after);
     }
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
-    if dialect == call.dialect() && !body.is_empty() && told {
+    // A page of whatever stands before the provider is none of its errors.
+    let is_page = body.trim_ascii_start().first().is_none_or(|byte| *byte == b'<');
+    if dialect == call.dialect() && !is_page && told {
         return Whole { status, headers, body, end: End::Failed };
     }
     written(call, error, Headed { status, headers, after })
@@ -366,7 +368,8 @@ fn written(call: &InboundCall, error: &ProviderError, headed: Headed) -> Whole {
         Some(after) => errors::say_when_in_body(body, dialect, after),
         None => body,
     };
-    Whole { status, headers, body: body.into(), end: End::Failed }
+    let body = errors::as_asked(body.into(), call.context.caller.array);
+    Whole { status, headers, body, end: End::Failed }
 }
 
 /// Says if the SDK may come again: it may when the provider says when; else the gateway's own retries were enough.

@@ -9,10 +9,13 @@ use crate::errors::Problem;
 /// Refuses what proxies behind one another could read differently.
 ///
 /// # Errors
-/// No host or several (RFC 9112 3.2), or a transfer coding beside `chunked` (RFC 9112 6.1).
-pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+/// No host or several (RFC 9112 3.2), or a transfer coding beside `chunked` (RFC 9112 6.1). Over HTTP/2, whose parser counts none,
+/// more than `most` headers.
+pub(super) fn check(version: Version, headers: &HeaderMap, most: usize) -> Result<(), Problem> {
     if version >= Version::HTTP_2 {
-        return Ok(());
+        let message = || format!("headers: there are {}, and at most {most} are taken.", headers.len());
+        let is_more = headers.len() > most;
+        return if is_more { Err(Problem::client(ErrorKind::HeadersTooLarge, message())) } else { Ok(()) };
     }
     let hosts = headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
@@ -32,12 +35,13 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
+    use http::header::ACCEPT;
 
     use super::*;
 
     fn checked(version: Version, pairs: &[(HeaderName, &str)]) -> Option<Option<StatusCode>> {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        check(version, &headers).err().map(|problem| problem.status)
+        check(version, &headers, 2).err().map(|problem| problem.status)
     }
 
     #[test]
@@ -50,6 +54,8 @@ mod tests {
             (Version::HTTP_11, vec![], refused),
             (Version::HTTP_10, vec![], None),
             (Version::HTTP_2, vec![], None),
+            (Version::HTTP_2, vec![(ACCEPT, "a"), (ACCEPT, "b")], None),
+            (Version::HTTP_2, vec![(ACCEPT, "a"), (ACCEPT, "b"), (ACCEPT, "c")], refused),
             (Version::HTTP_11, vec![plain.clone(), (HOST, "a")], refused),
             (Version::HTTP_11, vec![plain.clone(), (TRANSFER_ENCODING, "Chunked")], None),
             (Version::HTTP_11, vec![plain.clone(), (TRANSFER_ENCODING, "gzip, chunked")], unknown),

@@ -38,7 +38,7 @@ pub(crate) async fn handle(
     let (head, body) = request.into_parts();
     let (dialect, addressed) = caller::addressed(&head.method, head.uri.path(), &head.headers);
     let addressed = named_path::addressed(&worker, &head, addressed);
-    let addressed = framing::check(head.version, &head.headers).and(addressed);
+    let addressed = framing::check(head.version, &head.headers, worker.limits.header_count).and(addressed);
     let array = addressed.as_ref().is_ok_and(|to| caller::wants_array(to, dialect, head.uri.query()));
     let caller = Caller {
         dialect,

@@ -68,6 +68,7 @@ pub(super) fn put_together(
             note_problem(context, &problem);
             let (head, body) =
                 errors::answer(&problem, context.caller.dialect, &context.caller.request_id).into_parts();
+            let body = errors::as_asked(body, context.caller.array);
             (head.status, head.headers, Content::whole(body, (end_of(&problem), now)))
         }
     };

@@ -286,6 +286,20 @@ async fn what_only_gemini_answers_with_is_refused_by_the_callers_own_words() {
 }
 
 #[tokio::test]
+async fn an_error_of_what_was_asked_for_as_an_array_is_its_only_element() {
+    let said = br#"{"error":{"message":"busy","type":"server_error","param":null,"code":null}}"#;
+    let upstream = Upstream::always(vec![answer(503, &[("content-type", "application/json")], said)]).unwrap();
+    let proxy = Proxy::start(&[("all.yaml", &manifests(upstream.address))], &[]).unwrap();
+    for (model, status) in [("openai", 503), ("nobody", 404)] {
+        for asks in ALL {
+            let got = asks.call(&proxy.client(), model, &[]).await;
+            let error = if asks == Asks::Array { got.json()[0]["error"].clone() } else { got.json()["error"].clone() };
+            assert_eq!((got.status, error["code"].as_u64()), (status, Some(status.into())), "{asks:?}: {}", got.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_prompt_that_is_blocked_is_an_answer_and_opens_no_circuit() {
     let body = br#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":20,"totalTokenCount":20},"modelVersion":"gemini"}"#;
     let upstream = Upstream::always(vec![answer(200, &[("content-type", "application/json")], body)]).unwrap();

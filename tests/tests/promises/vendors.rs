@@ -166,6 +166,22 @@ async fn a_whole_failure_is_told_by_an_exception_of_whole_answers() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_proxy_before_a_provider_is_told_in_the_callers_words() {
+    for (page, is_page) in [("\n<html><body>Bad gateway</body></html>", true), ("", true), ("upstream is busy", false)]
+    {
+        let upstream = Upstream::always(vec![answer(502, &[("content-type", "text/html")], page.as_bytes())]).unwrap();
+        let proxy = gateway("OpenAI", &upstream);
+        let asked = r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+        let got = proxy.client().post("/v1/chat/completions", JSON, asked).await.unwrap();
+        assert_eq!((got.status, got.text() == page), (502, !is_page), "{}", got.text());
+        if is_page {
+            assert!(got.json()["error"]["message"].as_str().unwrap().contains("status 502"), "{}", got.text());
+            assert_eq!(got.header("content-type"), "application/json");
+        }
+    }
+}
+
+#[tokio::test]
 async fn vectors_for_coheres_callers_have_an_id() {
     let said = br#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}"#;
     let upstream = Upstream::always(vec![answer(200, JSON, said)]).unwrap();

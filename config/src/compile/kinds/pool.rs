@@ -8,7 +8,7 @@ use super::super::inputs::{Credentials, Inputs, Manifest};
 use super::super::price_list::in_words;
 use super::super::references::{Needs, needs, needs_of_compiled, reads_alike};
 use super::limit_list::{places, rates};
-use super::step::{Reference, TypedSteps};
+use super::step::{Beside, Reference, TypedSteps};
 use crate::{CountedLimit, ObjectId, Pool};
 
 /// The steps of pools.
@@ -66,6 +66,13 @@ impl TypedSteps for PoolSteps {
                     .chain(places(provider.concurrency.as_ref(), move || of(name)))
             })
             .collect()
+    }
+
+    fn is_idle(form: &Pool, _beside: &Beside<'_>) -> Option<&'static str> {
+        (!form.has_endpoints()).then_some(
+            "none of its providers has a pod that takes calls, so its calls are refused (see ResolvedRefs): it heals by itself \
+             when one has",
+        )
     }
 
     fn prices_of(form: &Pool) -> Option<String> {

@@ -7,8 +7,8 @@ use sluicegate_crds::LLMRouteSpec;
 use super::super::inputs::{Inputs, Manifest};
 use super::super::references::{references, references_of_compiled};
 use super::limit_list::{places, rates};
-use super::step::{Reference, TypedSteps};
-use crate::{Budget, CountedLimit, Kind, ObjectId, Route, Rule};
+use super::step::{Beside, Reference, TypedSteps};
+use crate::{Budget, CountedLimit, Kind, ObjectId, Pool, Route, Rule, Target};
 
 /// The steps of routes.
 pub(super) struct RouteSteps;
@@ -33,10 +33,12 @@ impl TypedSteps for RouteSteps {
         pools(references_of_compiled(form))
     }
 
-    fn is_idle(form: &Route) -> Option<&'static str> {
-        (!form.leads_anywhere()).then_some(
-            "none of the pools that its rules name can serve, so its calls are refused (see ResolvedRefs): it heals by \
-             itself when one of them can",
+    fn is_idle(form: &Route, Beside { compiled, .. }: &Beside<'_>) -> Option<&'static str> {
+        let serves = |target: &Target| compiled.snapshot.pools.get(&target.pool).is_some_and(Pool::has_endpoints);
+        let mut rules = form.rules.iter();
+        (!rules.any(|rule| rule.targets.iter().chain(&rule.fallbacks).any(serves))).then_some(
+            "none of the pools that its rules name can serve, so its calls are refused (see ResolvedRefs here, \
+             and theirs): it heals by itself when one of them can",
         )
     }
 
@@ -59,4 +61,32 @@ impl TypedSteps for RouteSteps {
 
 fn pools(ids: BTreeSet<ObjectId>) -> BTreeSet<Reference> {
     ids.into_iter().map(|id| Reference::Object(Kind::ProviderPool, id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::steps;
+    use crate::compile::inputs::Service;
+    use crate::compile::{compile, manifests};
+    use crate::{Kind, ObjectId};
+
+    #[test]
+    fn what_leads_to_no_pod_is_idle_until_there_is_one() {
+        let manifest = "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {name: p}\nspec: {providers: [{name: a, type: OpenAI, \
+             serviceRef: {name: vllm, port: 80}}]}\n---\napiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: r}\nspec: {rules: \
+             [{name: all, targets: [{poolRef: {name: p}}]}]}";
+        let (mut inputs, _) = manifests::read(&[("p.yaml".to_owned(), manifest.to_owned())]);
+        let id = |name: &str| ObjectId(format!("default/{name}"));
+        for (pods, is_idle) in [(None, true), (Some(vec![]), true), (Some(vec!["10.0.0.1:80".to_owned()]), false)] {
+            let service = pods.map(|pods| Service { ports: [(80, pods)].into(), ..Service::default() });
+            inputs.services =
+                Some(service.into_iter().map(|service| (id("vllm"), service)).collect::<BTreeMap<_, _>>());
+            let compiled = compile(&inputs);
+            let idle = |kind, name| steps(kind).idle(&compiled, &id(name), 0).is_some();
+            let told = [idle(Kind::ProviderPool, "p"), idle(Kind::LlmRoute, "r")];
+            assert_eq!(BTreeSet::from(told), BTreeSet::from([is_idle]), "{compiled:?}");
+        }
+    }
 }

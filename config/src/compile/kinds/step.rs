@@ -101,8 +101,11 @@ pub trait KindSteps: Sync {
     /// True if what was compiled now is to those that name it what the form before was.
     fn reads_alike(&self, before: Option<&str>, compiled: &Compiled, id: &ObjectId) -> bool;
 
-    /// The reason why it serves nobody, although every proxy may run it.
-    fn idle(&self, compiled: &Compiled, id: &ObjectId) -> Option<&'static str>;
+    /// The reason why it serves nobody at this moment (Unix time, seconds), although every proxy may run it.
+    fn idle(&self, compiled: &Compiled, id: &ObjectId, now: i64) -> Option<&'static str>;
+
+    /// The moment (Unix time, seconds) at which it stops to serve anybody by itself; `None`: never.
+    fn ends_at(&self, snapshot: &Snapshot, id: &ObjectId) -> Option<i64>;
 
     /// The budgets that are counted for it, each once.
     fn budgets(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<Budget>;
@@ -111,6 +114,14 @@ pub trait KindSteps: Sync {
     fn limits(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<CountedLimit>;
     /// The prices that it says or has of a list, in words; `None`: its kind has none.
     fn prices(&self, snapshot: &Snapshot, id: &ObjectId) -> Option<String>;
+}
+
+/// What stands beside a form, where it is asked whether the form serves anybody.
+pub(super) struct Beside<'a> {
+    pub(super) compiled: &'a Compiled,
+    pub(super) id: &'a ObjectId,
+    /// Unix time, seconds.
+    pub(super) now: i64,
 }
 
 /// The part of the steps that a kind fills in: its file. The rest follows from the types.
@@ -153,7 +164,12 @@ pub(super) trait TypedSteps: Sync {
     }
 
     /// See [`KindSteps::idle`].
-    fn is_idle(_form: &Self::Form) -> Option<&'static str> {
+    fn is_idle(_form: &Self::Form, _beside: &Beside<'_>) -> Option<&'static str> {
+        None
+    }
+
+    /// See [`KindSteps::ends_at`].
+    fn end_of(_form: &Self::Form) -> Option<i64> {
         None
     }
 
@@ -228,8 +244,12 @@ impl<T: TypedSteps> KindSteps for T {
         T::read_alike(before.as_ref(), T::Form::all(&compiled.snapshot).get(id))
     }
 
-    fn idle(&self, compiled: &Compiled, id: &ObjectId) -> Option<&'static str> {
-        T::Form::all(&compiled.snapshot).get(id).and_then(T::is_idle)
+    fn idle(&self, compiled: &Compiled, id: &ObjectId, now: i64) -> Option<&'static str> {
+        T::Form::all(&compiled.snapshot).get(id).and_then(|form| T::is_idle(form, &Beside { compiled, id, now }))
+    }
+
+    fn ends_at(&self, snapshot: &Snapshot, id: &ObjectId) -> Option<i64> {
+        T::Form::all(snapshot).get(id).and_then(T::end_of)
     }
 
     fn budgets(&self, snapshot: &Snapshot, id: &ObjectId) -> Vec<Budget> {

@@ -222,6 +222,10 @@ fn write_extra(extra: &Extra, writer: &mut CohereWriter<'_>) -> Result<(), Refus
             (None, "logprobs" | "top_logprobs" | "logit_bias") if !matches!(raw.get(), "false" | "0" | "{}") => {
                 return Err(ROOT.field(name).refuse("is not translated to this provider"));
             }
+            (None, "audio") => return Err(ROOT.field(name).refuse("this provider answers in text alone")),
+            (None, "modalities") if !matches!(raw.get(), "[\"text\"]" | "[]") => {
+                return Err(ROOT.field(name).refuse("this provider answers in text alone"));
+            }
             (None, "tool_choice" | "response_format") => {
                 return Err(ROOT.field(name).refuse("this provider has nothing of that kind"));
             }

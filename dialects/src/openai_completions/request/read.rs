@@ -69,10 +69,11 @@ fn prompt(top: &mut Object<'_>) -> Result<String, Refusal> {
     }
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| AT.refuse("must be a string or an array"))?;
+    // A list of numbers is one prompt, too, and so is a list of one such list.
+    let is_text = |raw: &&RawValue| raw.get().starts_with('"');
     match list.as_slice() {
-        [one] => {
-            string(one).ok_or_else(|| AT.refuse("tokens have no meaning to the model behind this name; send text"))
-        }
+        [one] if is_text(one) => string(one).ok_or_else(|| AT.refuse("must be a string or an array")),
+        [one, ..] if !is_text(one) => Err(AT.refuse("tokens have no meaning to the model behind this name; send text")),
         _ => Err(AT.refuse("several prompts in one call are not translated; send one call for each")),
     }
 }
