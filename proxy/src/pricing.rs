@@ -6,7 +6,7 @@ use sluicegate_dialects::hub::{ServiceTier, Usage};
 /// The cost of a usage; stops at the largest number instead of wrapping. `None`: nobody said what its service tier costs.
 ///
 /// Every token counts once, as the dearest-named thing it is: what the cache had a part in first, then audio, then images, then
-/// text; of the output reasoning first. The length of a prompt is all of it, cached tokens included.
+/// text; of the output reasoning first. The length of a prompt is all of it, cached tokens included; of several prompts that of the longest.
 #[must_use]
 pub fn cost(usage: &Usage, price: &Price) -> Option<PicoUsd> {
     let tier = match usage.tier {
@@ -16,7 +16,7 @@ pub fn cost(usage: &Usage, price: &Price) -> Option<PicoUsd> {
         ServiceTier::Priority => Some(PricedTier::Priority),
         ServiceTier::Other => return None,
     };
-    let rates = price.rates(tier, usage.input)?;
+    let rates = price.rates(tier, usage.longest_prompt())?;
     let cached = usage.cached_input.min(usage.input);
     let written = usage.cache_write.min(usage.input - cached);
     let for_an_hour = usage.cache_write_1h.min(written);

@@ -63,7 +63,8 @@ impl PriceList {
 fn is_regional(of: &crds::Provider, name: &str) -> bool {
     match of.kind {
         crds::ProviderType::VertexAI => of.vertex_ai.as_ref().is_none_or(|place| place.location != "global"),
-        crds::ProviderType::Bedrock => !name.starts_with("global."),
+        // An ARN ends in the name of its profile.
+        crds::ProviderType::Bedrock => !name.rsplit('/').next().is_some_and(|name| name.starts_with("global.")),
         _ => false,
     }
 }

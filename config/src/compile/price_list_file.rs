@@ -131,9 +131,12 @@ mod tests {
         let vertex = |location: &str| format!("VertexAI, vertexAI: {{project: p, location: {location}}}");
         assert_eq!(input(&vertex("global"), "{name: gpt-4o@20241120}"), listed(2_500_000));
         assert_eq!(input(&vertex("us-east5"), "{name: gpt-4o}"), listed(2_750_000));
-        for (name, price) in
-            [("global.anthropic.gpt-4o-20241120-v1:0", 2_500_000), ("eu.anthropic.gpt-4o-v1", 2_750_000)]
-        {
+        for (name, price) in [
+            ("global.anthropic.gpt-4o-20241120-v1:0", 2_500_000),
+            ("eu.anthropic.gpt-4o-v1", 2_750_000),
+            ("arn:aws:bedrock:us-east-1:1:inference-profile/global.anthropic.gpt-4o-20241120-v1:0", 2_500_000),
+            ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.gpt-4o-20241120-v1:0", 2_750_000),
+        ] {
             assert_eq!(input("Bedrock", &format!("{{name: m, upstreamName: \"{name}\"}}")), listed(price), "{name}");
         }
         let groq = "OpenAICompatible, compatibility: {profile: Groq}";

@@ -1,9 +1,11 @@
 //! Token counts: Anthropic counts cached input beside `input_tokens`, the hub counts all input as one.
 
 use crate::hub::{ServiceTier, Usage};
+use crate::observe::COUNTS;
 use crate::scan::{self, Count, CountPlace, CountsFound};
 use crate::token_count;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 /// Counts as Anthropic writes them. In a stream each is cumulative, and only those that changed need be there.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
@@ -27,6 +29,78 @@ pub(crate) struct MessagesUsage {
     /// A faster answer for more, whatever the tier.
     #[serde(default, skip_serializing)]
     speed: ServiceTier,
+    #[serde(default, skip_serializing, rename = "iterations")]
+    apart: Apart,
+}
+
+/// The tokens of passes over a model that the counts beside them leave out, though they are paid for: those that made a long
+/// conversation shorter (platform.claude.com/docs/en/build-with-claude/compaction), and those of an advisor, whose model is another one
+/// and is counted as if it were not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Apart {
+    fresh: u64,
+    cached: u64,
+    written: u64,
+    output: u64,
+    /// All input of the longest of them.
+    longest: u64,
+}
+
+/// The kinds of passes that are counted apart; a `message` is in the counts.
+const APART: [&str; 2] = ["compaction", "advisor_message"];
+
+/// One pass, as Anthropic writes it.
+#[derive(Deserialize)]
+struct Pass<'a> {
+    #[serde(borrow, default)]
+    r#type: std::borrow::Cow<'a, str>,
+    #[serde(default, deserialize_with = "token_count::read")]
+    input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
+    cache_creation_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
+    cache_read_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
+    output_tokens: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Apart {
+    /// Anything that is no list of passes holds none.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let passes = serde_json::from_str::<Vec<Pass<'_>>>(raw.get()).unwrap_or_default();
+        let apart = passes.into_iter().filter(|pass| APART.contains(&&*pass.r#type));
+        Ok(apart.fold(Self::default(), |sum, pass| {
+            let [fresh, written, cached, output] =
+                [pass.input_tokens, pass.cache_creation_input_tokens, pass.cache_read_input_tokens, pass.output_tokens]
+                    .map(Option::unwrap_or_default);
+            Self {
+                fresh: sum.fresh.saturating_add(fresh),
+                cached: sum.cached.saturating_add(cached),
+                written: sum.written.saturating_add(written),
+                output: sum.output.saturating_add(output),
+                longest: sum.longest.max(fresh.saturating_add(cached).saturating_add(written)),
+            }
+        }))
+    }
+}
+
+impl Apart {
+    /// Takes them to what was counted.
+    fn added_to(self, usage: Usage) -> Usage {
+        let Self { fresh, cached, written, output, longest } = self;
+        if self == Self::default() {
+            return usage;
+        }
+        Usage {
+            input: usage.input.saturating_add(fresh).saturating_add(cached).saturating_add(written),
+            cached_input: usage.cached_input.saturating_add(cached),
+            cache_write: usage.cache_write.saturating_add(written),
+            output: usage.output.saturating_add(output),
+            longest_input: usage.longest_prompt().max(longest),
+            ..usage
+        }
+    }
 }
 
 /// The tokens written to the prompt cache, by the time that they are kept there.
@@ -64,12 +138,14 @@ impl MessagesUsage {
         (b"cache_creation", CountPlace::In(6, &[(b"ephemeral_5m_input_tokens", 7), (b"ephemeral_1h_input_tokens", 8)])),
         (b"service_tier", CountPlace::Word(9, ServiceTier::number_of_json)),
         (b"speed", CountPlace::Word(10, ServiceTier::number_of_json)),
+        // A list is no count: a parser that knows everything looks at it.
+        (b"iterations", CountPlace::At(11)),
     ];
 
     /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
-    pub(crate) fn read(seen: &CountsFound<'_, 11>) -> Option<Self> {
+    pub(crate) fn read(seen: &CountsFound<'_, 12>) -> Option<Self> {
         let Some(counts) = seen.plain else { return serde_json::from_slice(seen.json).ok() };
-        let [input, written, cached, output, details, thinking, creation, minutes, hour, tier, speed] = counts;
+        let [input, written, cached, output, details, thinking, creation, minutes, hour, tier, speed, _] = counts;
         Some(Self {
             input_tokens: input.number(),
             cache_creation_input_tokens: written.number(),
@@ -83,6 +159,7 @@ impl MessagesUsage {
                 .then(|| OutputDetails { thinking_tokens: thinking.number() }),
             service_tier: ServiceTier::numbered(tier.number()),
             speed: ServiceTier::numbered(speed.number()),
+            apart: Apart::default(),
         })
     }
 
@@ -97,6 +174,7 @@ impl MessagesUsage {
             output_tokens_details,
             service_tier,
             speed,
+            apart,
         } = later;
         self.input_tokens = input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
@@ -106,22 +184,42 @@ impl MessagesUsage {
         self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
         self.service_tier = service_tier.or(self.service_tier);
         self.speed = speed.or(self.speed);
+        self.apart = if apart == Apart::default() { self.apart } else { apart };
     }
 
     /// Every count, in an order of its own.
-    pub(super) fn counts(self) -> [Option<u64>; 10] {
+    pub(super) fn counts(self) -> [Option<u64>; COUNTS] {
         let Creation { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens } = self.cache_creation.unwrap_or_default();
         let OutputDetails { thinking_tokens } = self.output_tokens_details.unwrap_or_default();
         let (written, read) = (self.cache_creation_input_tokens, self.cache_read_input_tokens);
         let (input, output) = (self.input_tokens, self.output_tokens);
         let (minutes, hour) = (ephemeral_5m_input_tokens, ephemeral_1h_input_tokens);
         let (tier, speed) = (Some(self.service_tier.number()), Some(self.speed.number()));
-        [input, written, read, output, thinking_tokens, minutes, hour, tier, speed, None]
+        let Apart { fresh, cached, written: apart_written, output: apart_output, longest } = self.apart;
+        let apart = [fresh, cached, apart_written, apart_output, longest].map(|count| (count > 0).then_some(count));
+        let [fresh, cached, apart_written, apart_output, longest] = apart;
+        [
+            input,
+            written,
+            read,
+            output,
+            thinking_tokens,
+            minutes,
+            hour,
+            tier,
+            speed,
+            fresh,
+            cached,
+            apart_written,
+            apart_output,
+            longest,
+        ]
     }
 
     /// Out of the counts in that order.
-    pub(super) fn of_counts(counts: [Option<u64>; 10]) -> Self {
-        let [input, written, read, output, thinking_tokens, minutes, hour, tier, speed, _] = counts;
+    pub(super) fn of_counts(counts: [Option<u64>; COUNTS]) -> Self {
+        let [input, written, read, output, thinking_tokens, minutes, hour, tier, speed, apart @ ..] = counts;
+        let [fresh, cached, apart_written, apart_output, longest] = apart.map(Option::unwrap_or_default);
         let creation = Creation { ephemeral_5m_input_tokens: minutes, ephemeral_1h_input_tokens: hour };
         Self {
             input_tokens: input,
@@ -132,6 +230,7 @@ impl MessagesUsage {
             output_tokens_details: thinking_tokens.map(|_| OutputDetails { thinking_tokens }),
             service_tier: ServiceTier::numbered(tier),
             speed: ServiceTier::numbered(speed),
+            apart: Apart { fresh, cached, written: apart_written, output: apart_output, longest },
         }
     }
 
@@ -143,7 +242,7 @@ impl MessagesUsage {
         let parts = ephemeral_5m_input_tokens.unwrap_or(0).saturating_add(hour);
         // Where the parts are not the whole, the whole is believed.
         let cache_write = self.cache_creation_input_tokens.unwrap_or(parts);
-        Usage {
+        self.apart.added_to(Usage {
             input: self.input_tokens.unwrap_or(0).saturating_add(cached_input).saturating_add(cache_write),
             cached_input,
             cache_write,
@@ -152,7 +251,7 @@ impl MessagesUsage {
             reasoning: self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
             tier: if self.speed == ServiceTier::Priority { self.speed } else { self.service_tier },
             ..Usage::default()
-        }
+        })
     }
 
     /// Out of the hub's words.
@@ -170,6 +269,7 @@ impl MessagesUsage {
             image_input: _,
             audio_output: _,
             image_output: _,
+            longest_input: _,
             tier: _,
         } = usage;
         let creation = Creation {
@@ -185,6 +285,7 @@ impl MessagesUsage {
             output_tokens_details: (reasoning > 0).then_some(OutputDetails { thinking_tokens: Some(reasoning) }),
             service_tier: ServiceTier::Unsaid,
             speed: ServiceTier::Unsaid,
+            apart: Apart::default(),
         }
     }
 }

@@ -24,13 +24,21 @@ fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
     scan::members(body, |name, value| {
         let value = body.get(value).unwrap_or_default();
         match name {
-            b"usage" => usage = serde_json::from_slice::<Option<wire::CohereUsage>>(value).ok().flatten(),
+            b"usage" => usage = usage_of(value),
+            // Answers without a message have it there, as those with vectors.
+            b"meta" => {
+                usage = usage.take().or_else(|| usage_of(value).filter(|usage| usage.input > 0 || usage.output > 0))
+            }
             _ if name == ANSWER.core.as_bytes() => core = value,
             _ => {}
         }
     })
     .ok()?;
-    Some(SeenAnswer { usage: usage.map(Usage::from), core })
+    Some(SeenAnswer { usage, core })
+}
+
+fn usage_of(json: &[u8]) -> Option<Usage> {
+    serde_json::from_slice::<Option<wire::CohereUsage>>(json).ok().flatten().map(Usage::from)
 }
 
 #[derive(Deserialize)]

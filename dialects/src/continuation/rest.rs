@@ -180,7 +180,7 @@ mod tests {
         let begun = [start(0, PartKind::Text), text(0, "One two")];
         let first = Event::Start { id: "other".to_owned(), model: "other".to_owned(), created: None };
         let used = Event::Usage(Usage { input: 12, output: 3, ..Usage::default() });
-        let sum = Event::Usage(Usage { input: 22, output: 5, ..Usage::default() });
+        let sum = Event::Usage(Usage { input: 22, output: 5, longest_input: 12, ..Usage::default() });
         let finish = Event::Finish { choice: 0, stop: Stop::End };
         let rest = [
             first.clone(),

@@ -112,6 +112,7 @@ impl From<UsageMetadata> for Usage {
             cached_input: cached_content_token_count.unwrap_or(0),
             cache_write: 0,
             cache_write_1h: 0,
+            longest_input: 0,
             output: candidates_token_count.unwrap_or(0).saturating_add(thoughts),
             reasoning: thoughts,
             audio_input: prompt.audio.saturating_add(tools.audio),
@@ -139,6 +140,7 @@ pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
         image_input: _,
         audio_output: _,
         image_output: _,
+        longest_input: _,
         tier: _,
     } = usage;
     json.open_field("usageMetadata", b'{');

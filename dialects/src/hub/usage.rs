@@ -29,11 +29,19 @@ pub struct Usage {
     pub audio_output: u64,
     /// Of the output: images.
     pub image_output: u64,
+    /// The most input tokens of one pass over the model, where these are of several: a price for long prompts goes by it. 0: of one.
+    pub longest_input: u64,
     /// The service tier that answered.
     pub tier: ServiceTier,
 }
 
 impl Usage {
+    /// The length of the longest prompt that it is for.
+    #[must_use]
+    pub const fn longest_prompt(&self) -> u64 {
+        if self.longest_input > 0 { self.longest_input } else { self.input }
+    }
+
     /// Both together, of the tier of the first.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -49,6 +57,7 @@ impl Usage {
             image_input: self.image_input.saturating_add(other.image_input),
             audio_output: self.audio_output.saturating_add(other.audio_output),
             image_output: self.image_output.saturating_add(other.image_output),
+            longest_input: self.longest_prompt().max(other.longest_prompt()),
             tier: self.tier,
         }
     }
@@ -58,7 +67,7 @@ impl fmt::Debug for Usage {
     /// Without the rarer kinds where there are none.
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { input, cached_input, cache_write, cache_write_1h, output, reasoning, .. } = self;
-        let Self { audio_input, cached_audio, image_input, audio_output, image_output, tier, .. } = self;
+        let Self { audio_input, cached_audio, image_input, audio_output, image_output, longest_input, tier, .. } = self;
         let mut to = to.debug_struct("Usage");
         to.field("input", input).field("cached_input", cached_input).field("cache_write", cache_write);
         to.field("cache_write_1h", cache_write_1h).field("output", output).field("reasoning", reasoning);
@@ -68,6 +77,7 @@ impl fmt::Debug for Usage {
             ("image_input", image_input),
             ("audio_output", audio_output),
             ("image_output", image_output),
+            ("longest_input", longest_input),
         ];
         for (name, count) in rare.into_iter().filter(|(_, count)| **count > 0) {
             to.field(name, count);

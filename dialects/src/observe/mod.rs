@@ -14,7 +14,7 @@ use crate::frames::FrameDecoder;
 use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::sse;
 
-pub(crate) use observed::{ObserveEvent, Observed};
+pub(crate) use observed::{COUNTS, ObserveEvent, Observed};
 pub(crate) use whole::{AnswerShape, SeenAnswer, error_of_whole, is_answer, usage_of_whole};
 
 /// The work that an observer does beside watching.

@@ -11,7 +11,7 @@ use super::text::TextMeter;
 pub(crate) type ObserveEvent = fn(&mut Observed, Frame<'_>) -> bool;
 
 /// The number of counts that a dialect may keep from one event to the next.
-const COUNTS: usize = 10;
+pub(crate) const COUNTS: usize = 14;
 
 /// All that has been observed.
 #[derive(Debug)]

@@ -116,7 +116,10 @@ impl From<ChatUsage> for Usage {
         let PromptDetails { cached_tokens, cache_write_tokens, audio_tokens, image_tokens } = of_prompt;
         let (input, output) = (prompt_tokens.unwrap_or(0), completion_tokens.unwrap_or(0));
         let of_completion = completion_tokens_details.unwrap_or_default();
-        let reasoning = of_completion.reasoning_tokens.unwrap_or(0);
+        let counted = of_completion.reasoning_tokens.unwrap_or(0);
+        // Google says of its thoughts nothing but a total that is larger than its parts.
+        let beyond = total_tokens.filter(|_| input > 0 && counted == 0).unwrap_or(0);
+        let reasoning = counted.max(beyond.saturating_sub(input).saturating_sub(output));
         // xAI counts reasoning beside the completion: its total tells.
         let with_reasoning = output.saturating_add(reasoning);
         let is_beside = reasoning > 0 && total_tokens == Some(input.saturating_add(with_reasoning));
@@ -125,6 +128,7 @@ impl From<ChatUsage> for Usage {
             cached_input: cached_tokens.or(prompt_cache_hit_tokens).unwrap_or(0),
             cache_write: cache_write_tokens.unwrap_or(0),
             cache_write_1h: 0,
+            longest_input: 0,
             output: if is_beside { with_reasoning } else { output },
             reasoning,
             audio_input: audio_tokens.unwrap_or(0),
@@ -162,6 +166,7 @@ pub(crate) fn write_usage(usage: &Usage, json: &mut Writer) {
         image_input,
         audio_output,
         image_output,
+        longest_input: _,
         tier: _,
     } = usage;
     json.open_field("usage", b'{');

@@ -106,6 +106,7 @@ pub(super) fn write_usage(usage: &Usage, json: &mut Writer) {
         image_input: _,
         audio_output: _,
         image_output: _,
+        longest_input: _,
         tier: _,
     } = usage;
     json.open(b'{');

@@ -86,6 +86,50 @@ fn messages() -> Said {
     }
 }
 
+/// A conversation that was made shorter first, which its counts leave out.
+fn compacted() -> Said {
+    let usage = r#""usage":{"input_tokens":50,"output_tokens":50,"iterations":[{"type":"compaction","input_tokens":100,"cache_creation_input_tokens":20,"cache_read_input_tokens":60,"output_tokens":7},{"type":"message","input_tokens":50,"output_tokens":50}]}"#;
+    Said {
+        dialect: Dialect::AnthropicMessages,
+        whole: format!(
+            r#"{{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{{"type":"text","text":"x"}}],"stop_reason":"end_turn",{usage}}}"#
+        ),
+        stream: format!(
+            "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"msg_1\",\"model\":\"m\",\"usage\":{{\"input_tokens\":50,\"output_tokens\":1}}}}}}\n\n\
+             event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\"}},{usage}}}\n\n\
+             event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
+        ),
+        used: Usage {
+            input: 230,
+            cached_input: 60,
+            cache_write: 20,
+            output: 57,
+            longest_input: 180,
+            ..Usage::default()
+        },
+    }
+}
+
+/// Thoughts that stand in the total alone, as at Google's endpoint in OpenAI's dialect.
+fn google_in_openais_words() -> Said {
+    let usage = r#""usage":{"prompt_tokens":100,"completion_tokens":42,"total_tokens":150}"#;
+    let chunk = |choices: &str, usage: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":{choices}{usage}}}\n\n"
+        )
+    };
+    Said {
+        dialect: Dialect::OpenAiChat,
+        whole: format!(
+            r#"{{"id":"c","object":"chat.completion","model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"x"}},"finish_reason":"stop"}}],{usage}}}"#
+        ),
+        stream: chunk(r#"[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]"#, "")
+            + &chunk("[]", &format!(",{usage}"))
+            + "data: [DONE]\n\n",
+        used: Usage { input: 100, output: 50, reasoning: 8, ..Usage::default() },
+    }
+}
+
 fn gemini() -> Said {
     let answer = r#"{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"x"}]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":90,"toolUsePromptTokenCount":10,"cachedContentTokenCount":40,"candidatesTokenCount":42,"thoughtsTokenCount":8,"promptTokensDetails":[{"modality":"TEXT","tokenCount":60},{"modality":"AUDIO","tokenCount":20},{"modality":"IMAGE","tokenCount":5}],"cacheTokensDetails":[{"modality":"AUDIO","tokenCount":4},{"modality":"TEXT","tokenCount":36}],"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":2},{"modality":"AUDIO","tokenCount":30}],"trafficType":"ON_DEMAND_PRIORITY"}}"#;
     Said {
@@ -110,7 +154,9 @@ fn gemini() -> Said {
 
 #[test]
 fn every_kind_is_read_whole_and_streamed_wherever_it_is_cut() {
-    for Said { dialect, whole, stream, used } in [chat(), responses(), messages(), gemini()] {
+    for Said { dialect, whole, stream, used } in
+        [chat(), google_in_openais_words(), responses(), messages(), compacted(), gemini()]
+    {
         assert_eq!(dialect.usage_of_whole(whole.as_bytes()).unwrap(), Some(used), "{dialect:?}");
         assert_eq!(dialect.decode_reply(whole.as_bytes()).unwrap().usage, Some(used), "{dialect:?}");
         for at in 0..=stream.len() {
@@ -178,7 +224,9 @@ fn written(text: &str, other: impl Fn(&str) -> String) -> String {
 fn a_count_is_one_however_its_server_writes_numbers() {
     let spellings: [fn(&str) -> String; 3] =
         [|number| format!("{number}.0"), |number| format!("\"{number}\""), |number| format!("{number}e0")];
-    for Said { dialect, whole, stream, used } in [chat(), responses(), messages(), gemini(), converse(), cohere()] {
+    for Said { dialect, whole, stream, used } in
+        [chat(), google_in_openais_words(), responses(), messages(), compacted(), gemini(), converse(), cohere()]
+    {
         for spelling in spellings {
             let (whole, stream) = (written(&whole, spelling), written(&stream, spelling));
             assert_eq!(dialect.usage_of_whole(whole.as_bytes()).unwrap(), Some(used), "{dialect:?}: {whole}");
@@ -190,6 +238,12 @@ fn a_count_is_one_however_its_server_writes_numbers() {
             }
         }
     }
+    let billed =
+        br#"{"id":"e","embeddings":{"float":[[0.5]]},"texts":["x"],"meta":{"billed_units":{"input_tokens":8}}}"#;
+    let used = Usage { input: 8, ..Usage::default() };
+    assert_eq!(Dialect::CohereChat.usage_of_whole(billed).unwrap(), Some(used));
+    let searched = br#"{"results":[],"meta":{"billed_units":{"search_units":1}}}"#;
+    assert_eq!(Dialect::CohereChat.usage_of_whole(searched).unwrap(), None);
     let vectors = br#"{"object":"list","data":[{"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":7.0}}"#;
     let read = Dialect::OpenAiChat.embedding_answer(vectors, (Dialect::Gemini, b"{}", "id")).unwrap();
     assert_eq!(read.usage.unwrap().input, 7);
