@@ -84,9 +84,9 @@ impl BatchUsage {
         self.mark.are(CountedParts::All);
     }
 
-    /// The usage of the lines that are counted, and what it costs; `None`: nobody knows.
+    /// The usage of the lines that are counted, and what it costs, as far as that is known; `None`: of no line.
     pub(super) fn so_far(&self) -> (Usage, Option<PicoUsd>) {
-        (self.usage, (!self.unpriced).then_some(self.cost))
+        (self.usage, (!self.unpriced || self.cost > PicoUsd(0)).then_some(self.cost))
     }
 
     /// The memory that it takes.
@@ -121,7 +121,10 @@ impl BatchUsage {
         let read: Option<WireAnswer> = serde_json::from_slice(answer).ok();
         let model = read.and_then(|read| read.model).unwrap_or_default();
         let price = self.model(&model).and_then(|model| model.price.as_ref());
-        match price.and_then(|price| pricing::cost(&usage, price)) {
+        // No vendor asks more for a batch than for calls.
+        let usual = Usage { tier: ServiceTier::Standard, ..usage };
+        let cost = |price| pricing::cost(&usage, price).or_else(|| pricing::cost(&usual, price));
+        match price.and_then(|price| cost(price)) {
             Some(cost) => self.cost = PicoUsd(self.cost.0.saturating_add(cost.0)),
             None => self.unpriced = true,
         }

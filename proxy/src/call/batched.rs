@@ -23,7 +23,7 @@ use crate::state::{Provider, RouteTarget, Rule};
 use super::caller::{self, Addressed};
 use super::inbound::InboundCall;
 use super::stored_object::RequestsWithin;
-use super::{access, named_files, outgoing, stored};
+use super::{access, budgets, named_files, outgoing, stored};
 
 /// The most requests of one batch: they are looked at one by one, and the process has other calls.
 const MOST: usize = 10_000;
@@ -230,6 +230,7 @@ fn part(call: &InboundCall, (url, body): (&str, Bytes)) -> Result<Rc<InboundCall
         ));
     }
     let (_, _, rule) = access::permitted(&part)?;
+    budgets::priced(&part, rule)?;
     match &rule.request {
         None => Ok(part),
         Some(changes) => part.changed(changes),

@@ -80,6 +80,15 @@ pub(super) fn demands<'a>(
     of(call, rule).map(demand).collect()
 }
 
+/// Checks that what a call costs that is made later, as a part of a batch, will be known where it has to be.
+///
+/// # Errors
+/// Nobody knows the price of a model that it may go to, and a budget or a limit does not take that for nothing.
+pub(super) fn priced(call: &InboundCall, rule: &Rule) -> Result<(), Problem> {
+    let in_money = of(call, rule).any(|budget| budget.unit == BudgetUnit::Usd && !budget.unpriced_is_free);
+    if in_money { dearest(call, (rule, TargetReach::All), (0, 0), false).map(drop) } else { Ok(()) }
+}
+
 /// The most that a call of so many tokens may cost, in picodollars, whoever of its rule's providers takes it.
 ///
 /// # Errors

@@ -560,6 +560,25 @@ async fn what_a_batch_used_is_counted_once_by_its_own_price() {
 }
 
 #[tokio::test]
+async fn requests_that_no_budget_could_count_are_refused_before_they_are_sent() {
+    let upstream = billing();
+    let file = keys();
+    for (unknown, status) in [("Refuse", 403), ("Free", 200)] {
+        let budgets = format!(
+            "    targets: [{{poolRef: {{name: p}}}}]\n    limits: {{budgets: [{{amount: \"1\", period: Total, unknownPrice: {unknown}}}]}}\n"
+        );
+        let text = pool("p", &[provider("a", "OpenAI", upstream.address, "models: [{name: m}]")], "")
+            + &crate::resources::rule("m", &budgets);
+        let proxy = start(&text, &file);
+        let sent = uploaded(&proxy.client(), "one", &[("purpose", "batch"), ("file", &line("m"))], &[]).await;
+        assert_eq!(sent.status, status, "{}", sent.text());
+        assert!(status == 200 || sent.text().contains("price_unknown"), "{}", sent.text());
+    }
+    let files = upstream.received().iter().filter(|request| request.head.starts_with("POST /v1/files ")).count();
+    assert_eq!(files, 1);
+}
+
+#[tokio::test]
 async fn what_no_provider_of_a_model_keeps_is_refused_and_not_put_off() {
     let (upstream, keys) = (keeper("a"), keys());
     let text = pool("p", &[provider("only", "OpenAI", upstream.address, "")], "") + &route("m", "p");
