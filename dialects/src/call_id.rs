@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The longest id that Bedrock takes.
-pub(crate) const LONGEST_AT_BEDROCK: usize = 64;
+/// The longest id that Bedrock takes, and OpenAI's Responses.
+pub(crate) const LONGEST_IN_ITEMS: usize = 64;
 
 /// An id of this many letters at most, of which Anthropic and Bedrock refuse none; a changed one keeps a hash of what it was, so that two stay two, and a call and
 /// its result still meet.
@@ -16,6 +16,18 @@ pub(crate) fn plain(id: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
 }
 
+/// The longest id that OpenAI's Chat Completions take.
+pub(crate) const LONGEST_IN_CHAT: usize = 40;
+
+/// An id of at most so many bytes; a longer one keeps its beginning and a hash of the whole.
+pub(crate) fn short(id: &str, longest: usize) -> Cow<'_, str> {
+    if id.len() <= longest {
+        return Cow::Borrowed(id);
+    }
+    let kept = id.get(..id.floor_char_boundary(longest - 17)).unwrap_or_default();
+    Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
+}
+
 /// The beginning of an id that was made for a call where neither it nor its answer has one.
 const OF_NO_ANSWER: &str = "call__";
 
@@ -23,7 +35,8 @@ const OF_NO_ANSWER: &str = "call__";
 /// of one id, in however many turns, for one.
 pub fn tell_apart(id: &mut String, by: &str) {
     if let Some(place) = id.strip_prefix(OF_NO_ANSWER) {
-        let letters: String = by.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+        // So that it is no longer than any vendor takes, whichever place it has.
+        let letters: String = by.chars().filter(char::is_ascii_alphanumeric).take(28).collect();
         *id = format!("call_{letters}_{place}");
     }
 }
@@ -38,6 +51,14 @@ mod tests {
     use crate::codec::StreamOptions;
     use crate::dialect::Dialect;
     use crate::hub::{Event, PartKind};
+
+    #[test]
+    fn a_long_id_is_short_and_stays_another_than_the_next() {
+        assert_eq!(super::short("call_1", 40), "call_1");
+        let [one, other] = ["a", "b"].map(|end| super::short(&("toolu_".repeat(10) + end), 40).into_owned());
+        assert!(one.len() == 40 && other.len() == 40 && one != other, "{one} {other}");
+        assert!(super::short(&"é".repeat(40), 40).len() <= 40);
+    }
 
     #[test]
     fn ids_are_the_same_in_streams_as_in_what_is_sent_back() {

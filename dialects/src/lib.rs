@@ -50,6 +50,7 @@ pub mod sse;
 mod text;
 mod thoughts;
 mod token_count;
+mod tool_names;
 pub mod vendors;
 pub mod verbatim;
 
@@ -65,3 +66,4 @@ pub use refusal_watch::RefusalWatch;
 pub use shadow::StreamShadow;
 pub use shape::RequestShape;
 pub use spoke::{ErrorHeader, ErrorName, Habits, SettingsWithin, SystemPlace};
+pub use tool_names::{ToolNameRule, ToolNames};

@@ -7,6 +7,8 @@ use crate::scan::{self, Watch};
 pub(crate) const CACHE_CONTROL: &str = "cache_control";
 /// The member that holds signed thoughts, which other vendors have behind this gateway.
 pub(crate) const THINKING_BLOCKS: &str = "thinking_blocks";
+/// The member that holds thoughts as most look-alikes have them.
+pub(crate) const REASONING: &str = "reasoning_content";
 /// The beginning of a signature of Gemini's wherever it is not in Gemini's own words.
 pub(crate) const GEMINIS: &str = "gemini:";
 /// The beginning of whatever the gateway packs for another dialect.
@@ -19,7 +21,7 @@ pub(crate) const WRAPPED_WIRE: &str = "c2x1aWNlZ2F0ZTpb";
 pub struct SeenMarks {
     /// Members for prompt caching.
     pub(crate) caching: bool,
-    /// Members with signed thoughts.
+    /// Members with thoughts.
     pub(crate) thinking: bool,
     /// Texts that begin as thoughts do that were carried between vendors.
     pub(crate) carried: bool,
@@ -49,6 +51,7 @@ impl Watch for SeenMarks {
         match name.len() {
             13 => self.caching |= name == CACHE_CONTROL.as_bytes(),
             15 => self.thinking |= name == THINKING_BLOCKS.as_bytes(),
+            17 => self.thinking |= name == REASONING.as_bytes(),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Tools that a vendor runs itself: what becomes of them, and of the traces they leave in a conversation, where another vendor is
 //! asked.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::codec::ServerTools;
@@ -27,6 +28,16 @@ impl ServerTools {
             Self::RefuseButSearch => kind == "web_search_call",
         }
     }
+}
+
+/// A tool that a search for tools has found (`tool_reference`), as text: the tool itself stands among the call's tools.
+pub(crate) fn found_tool(raw: &RawValue) -> String {
+    #[derive(Deserialize)]
+    struct Reference {
+        tool_name: Option<String>,
+    }
+    let name = serde_json::from_str::<Reference>(raw.get()).ok().and_then(|found| found.tool_name);
+    format!("Found the tool `{}`; it can be called now.", name.as_deref().unwrap_or("unknown"))
 }
 
 /// True if a block, item or part of this kind tells of a tool that its vendor ran.

@@ -11,6 +11,7 @@ use crate::fold::FoldEvents;
 use crate::hub::{Call, ErrorKind, Event, Message, ProviderError, Raw, Reply, ServiceTier};
 use crate::observe::{AnswerShape, ObserveEvent};
 use crate::thoughts::ThoughtPlaces;
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::{Envelope, Field, Look, Peeked};
 
 /// The customs of a dialect beside its words.
@@ -45,6 +46,10 @@ pub struct Habits {
     pub envelope: Option<Envelope>,
     /// True if a turn's thoughts stand in a list of their own, which does not say before which of its parts each came.
     pub thoughts_stand_apart: bool,
+    /// What its vendor's SDK says that it accepts, for streams too (`accept`).
+    pub accept: &'static str,
+    /// The names that its providers take for tools.
+    pub tool_names: ToolNameRule,
     /// True if its providers keep answers that they are not told to forget, and go on from one by its id.
     pub keeps_answers: bool,
     /// The header in which its clients look for an error's name.

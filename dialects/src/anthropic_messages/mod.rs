@@ -19,6 +19,7 @@ mod thoughts;
 mod usage;
 
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: false,
         envelope: Some(crate::verbatim::Envelope::Plain),
         thoughts_stand_apart: false,
+        accept: "application/json",
+        tool_names: ToolNameRule { beside: b"-", begins_with_letter: false },
         keeps_answers: false,
         error_header: None,
         counted: COUNTED,

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::bedrock_invoke::error;
 use crate::spoke::{Habits, SettingsWithin, Spoke};
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: true,
         envelope: None,
         thoughts_stand_apart: false,
+        accept: "application/json",
+        tool_names: ToolNameRule { beside: b"-", begins_with_letter: false },
         keeps_answers: false,
         error_header: Some(error::HEADER),
         counted: (&["system", "messages", "toolConfig"], "inputTokens"),

@@ -93,7 +93,7 @@ fn write_part(content: &Content, json: &mut Writer) -> bool {
         Content::Thinking { text, signature } => blocks::write_thought(text, signature.as_deref(), json),
         Content::RedactedThinking(data) => blocks::write_hidden(data, json),
         Content::ToolCall(call) => {
-            blocks::write_call(&call_id::plain(&call.id, call_id::LONGEST_AT_BEDROCK), call, json);
+            blocks::write_call(&call_id::plain(&call.id, call_id::LONGEST_IN_ITEMS), call, json);
         }
         Content::Image { source: Source::Base64 { media_type, data }, detail: _ } => {
             return blocks::write_image((media_type, data), json);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::anthropic_messages;
 use crate::spoke::{Habits, Spoke};
+use crate::tool_names::ToolNameRule;
 
 use peek::peek;
 pub use reframe::Reframer;
@@ -32,6 +33,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: true,
         envelope: Some(crate::verbatim::Envelope::Bedrock),
         thoughts_stand_apart: false,
+        accept: "application/json",
+        tool_names: ToolNameRule { beside: b"-", begins_with_letter: false },
         keeps_answers: false,
         error_header: Some(error::HEADER),
         ..anthropic_messages::SPOKE.habits

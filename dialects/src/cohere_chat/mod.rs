@@ -16,6 +16,7 @@ mod wire;
 
 use crate::hub::ErrorKind;
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 #[cfg(test)]
@@ -38,6 +39,9 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: false,
         envelope: None,
         thoughts_stand_apart: false,
+        // By `application/json` a stream is lines of JSON there.
+        accept: "*/*",
+        tool_names: ToolNameRule { beside: b"", begins_with_letter: true },
         keeps_answers: false,
         error_header: None,
         counted: COUNTED,

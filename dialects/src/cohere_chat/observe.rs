@@ -27,7 +27,7 @@ fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
             b"usage" => usage = usage_of(value),
             // Answers without a message have it there, as those with vectors.
             b"meta" => {
-                usage = usage.take().or_else(|| usage_of(value).filter(|usage| usage.input > 0 || usage.output > 0))
+                usage = usage.take().or_else(|| usage_of(value).filter(|usage| usage.input > 0 || usage.output > 0));
             }
             _ if name == ANSWER.core.as_bytes() => core = value,
             _ => {}

@@ -21,6 +21,7 @@ mod stream;
 mod wire;
 
 use crate::spoke::{Habits, SettingsWithin, Spoke};
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 pub(crate) use models::PUBLISHER;
@@ -44,6 +45,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: false,
         envelope: None,
         thoughts_stand_apart: false,
+        accept: "application/json",
+        tool_names: ToolNameRule { beside: b"-.:", begins_with_letter: true },
         keeps_answers: false,
         error_header: None,
         counted: (

@@ -16,6 +16,7 @@ pub(crate) mod wire;
 
 use crate::hub::ErrorKind;
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 pub(crate) use request::{effort_of_budget, is_strict, whole_schema};
@@ -40,6 +41,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: false,
         envelope: None,
         thoughts_stand_apart: true,
+        accept: "application/json",
+        tool_names: ToolNameRule { beside: b"-", begins_with_letter: false },
         keeps_answers: false,
         error_header: None,
         counted: COUNTED,

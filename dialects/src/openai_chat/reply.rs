@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::request::{function, tool_call};
 use super::wire::{self, ContentPiece, ThoughtBlock};
+use crate::call_id::{LONGEST_IN_CHAT, short};
 use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Part, Reply, ServiceTier, Source, ToolCall};
@@ -261,7 +262,7 @@ fn write_calls(parts: &[Part], cross_dialect: bool, json: &mut Writer) -> bool {
             Content::ToolCall(ToolCall { id, name, arguments }) => {
                 open_calls(&mut opened, json);
                 json.open(b'{');
-                json.text_field("id", id);
+                json.text_field("id", &short(id, LONGEST_IN_CHAT));
                 json.text_field("type", "function");
                 json.open_field("function", b'{');
                 json.text_field("name", name);

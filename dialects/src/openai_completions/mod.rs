@@ -14,6 +14,7 @@ mod wire;
 use crate::hub::ErrorKind;
 use crate::openai_chat::{error, models, observe};
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 /// The dialect's spoke: all that it offers.
@@ -33,6 +34,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: false,
         envelope: None,
         thoughts_stand_apart: false,
+        accept: "application/json",
+        tool_names: ToolNameRule { beside: b"-", begins_with_letter: false },
         keeps_answers: false,
         error_header: None,
         counted: COUNTED,

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::echo::{Echo, Shape};
 use super::tool_name::unwrapped;
 use super::wire;
+use crate::call_id::{LONGEST_IN_ITEMS, short};
 use crate::hub::{Raw, Stop, Usage};
 use crate::json::{Writer, one_line};
 
@@ -48,7 +49,7 @@ impl Called {
             name: name.to_owned(),
             namespace: None,
         });
-        Self { call_id: call_id.to_owned(), name, namespace, custom, said: String::new() }
+        Self { call_id: short(call_id, LONGEST_IN_ITEMS).into_owned(), name, namespace, custom, said: String::new() }
     }
 
     /// Takes the arguments whole.

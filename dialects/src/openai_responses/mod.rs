@@ -25,6 +25,7 @@ mod wire;
 use crate::hub::ErrorKind;
 use crate::openai_chat;
 use crate::spoke::{COMMENT, Habits, Spoke};
+use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 #[cfg(test)]
@@ -47,6 +48,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         is_binary: false,
         envelope: None,
         thoughts_stand_apart: false,
+        accept: "application/json",
+        tool_names: ToolNameRule { beside: b"-", begins_with_letter: false },
         keeps_answers: true,
         error_header: None,
         counted: (&["instructions", "input", "tools"], "input_tokens"),

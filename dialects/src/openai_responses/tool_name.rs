@@ -1,9 +1,7 @@
 //! Names of tools: those in a namespace have one flat name with providers that know no namespaces.
 
 use crate::call_id::fnv;
-
-/// The longest name that every vendor takes.
-const LONGEST: usize = 64;
+use crate::tool_names::LONGEST;
 
 /// The flat name of a tool in a namespace: the two joined by two underscores. A name that would be too long is cut and
 /// keeps a hash of the whole, so that two stay two.

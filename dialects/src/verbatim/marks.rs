@@ -1,4 +1,4 @@
-//! Prompt-caching markers and signed thoughts taken out of a body that passes otherwise as it came: OpenAI refuses fields that it does not know,
+//! Prompt-caching markers and other vendors' thoughts taken out of a body that passes otherwise as it came: OpenAI refuses fields that it does not know,
 //! and clients mark their prompts without knowing who will answer.
 
 use std::ops::Range;
@@ -7,13 +7,13 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::splice::{Edit, EditKind, splice};
-use crate::mark::{CACHE_CONTROL as MARK, SeenMarks, THINKING_BLOCKS as THOUGHTS};
+use crate::mark::{CACHE_CONTROL as MARK, REASONING, SeenMarks, THINKING_BLOCKS};
 use crate::scan;
 
 /// The places of markers: in an object, and in those that are its members, or the elements of its members.
 struct MarkPlace {
     marked: bool,
-    /// True if it may hold signed thoughts too.
+    /// True if it may hold thoughts too.
     thinks: bool,
     within: &'static [(&'static [u8], MarkPlace)],
 }
@@ -24,7 +24,7 @@ const MESSAGE: MarkPlace =
 const TOOL: MarkPlace = MarkPlace { marked: true, thinks: false, within: &[(b"function", MARKED)] };
 const BODY: MarkPlace = MarkPlace { marked: false, thinks: false, within: &[(b"messages", MESSAGE), (b"tools", TOOL)] };
 
-/// The body without markers and without thoughts that another vendor has signed; itself, uncopied, where there are none. What stands in texts, arguments and schemas is not
+/// The body without markers and without thoughts, which are another vendor's; itself, uncopied, where there are none. What stands in texts, arguments and schemas is not
 /// touched.
 #[must_use]
 pub fn unmark(body: &Bytes, seen: SeenMarks) -> Bytes {
@@ -37,13 +37,17 @@ pub fn unmark(body: &Bytes, seen: SeenMarks) -> Bytes {
     splice(body, &edits)
 }
 
+fn is_thought(name: &[u8]) -> bool {
+    name == THINKING_BLOCKS.as_bytes() || name == REASONING.as_bytes()
+}
+
 fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Edit>) {
     let Some(json) = body.get(span.clone()) else { return };
     let mut inner = Vec::new();
     // What is broken goes on as it is: the provider says so.
     let _ = scan::members(json, |name, value| {
         let value = span.start + value.start..span.start + value.end;
-        if (place.marked && name == MARK.as_bytes()) || (place.thinks && name == THOUGHTS.as_bytes()) {
+        if (place.marked && name == MARK.as_bytes()) || (place.thinks && is_thought(name)) {
             let quote = (name.as_ptr() as usize).saturating_sub(body.as_ptr() as usize + 1);
             edits.push(Edit { span: quote..value.end, kind: EditKind::RemoveMember });
         } else if let Some((_, place)) = place.within.iter().find(|(known, _)| *known == name) {
@@ -87,6 +91,10 @@ mod tests {
             (
                 r#"{"messages":[{"role":"assistant","content":"a","thinking_blocks":[{"type":"thinking","signature":"s"}]}],"thinking_blocks":[]}"#,
                 r#"{"messages":[{"role":"assistant","content":"a"}],"thinking_blocks":[]}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"assistant","reasoning_content":"Hm.","content":"reasoning_content"}]}"#,
+                r#"{"messages":[{"role":"assistant","content":"reasoning_content"}]}"#,
             ),
             (
                 r#"{"messages":"cache_control","tools":{"cache_control":1}}"#,

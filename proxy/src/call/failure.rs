@@ -255,7 +255,8 @@ impl Failure {
             }
             // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
             FailureCause::Error { answer: ErrorAnswer { status, .. }, provider, .. }
-                if !(status.is_client_error() || status.is_server_error()) =>
+                if !(status.is_client_error() || status.is_server_error())
+                    || status == StatusCode::MISDIRECTED_REQUEST =>
             {
                 let message = format!(
                     "Provider `{}` answered with status {}, which is neither an answer nor an error.",

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sluicegate_dialects::continuation::PROMPT;
 use sluicegate_dialects::conversation::{self, CallFacts};
 use sluicegate_dialects::verbatim::{self, CachePlan, Envelope, Enveloped, Field, PathSays, Peek};
-use sluicegate_dialects::{Dialect, Refusal, RequestShape, estimate, hub, side};
+use sluicegate_dialects::{Dialect, Refusal, RequestShape, ToolNames, estimate, hub, side};
 
 use crate::account::Operation;
 use crate::api::named_paths::may_be_repeated;
@@ -25,6 +25,7 @@ use super::betas;
 use super::call_files::CallFiles;
 use super::caller::Addressed;
 use super::context::CallContext;
+use super::neutral::NeutralCell;
 use super::passed;
 use super::stored_call::StoredCall;
 use super::stored_object::StoredObject;
@@ -67,9 +68,8 @@ pub(super) struct InboundCall {
     boundary: Option<Box<str>>,
     /// The model asked for: a copy, for it is asked for often, and a part of the body is checked to be a text each time.
     model: Box<str>,
-    /// The body in neutral words: read at most once, and only when a provider speaks another dialect. Boxed: most calls have
-    /// no use for the room.
-    neutral: RefCell<Option<Box<Result<hub::Call, Refusal>>>>,
+    /// The body in neutral words.
+    neutral: NeutralCell,
     /// The amount that it asks for, as it came.
     asks: OnceCell<AskedAmount>,
     /// The changes that its rule has made.
@@ -187,7 +187,7 @@ impl InboundCall {
             named: addressed.named.clone(),
             boundary,
             model,
-            neutral: RefCell::default(),
+            neutral: NeutralCell::default(),
             asks: OnceCell::new(),
             changes: None,
             cache_plan: Cell::default(),
@@ -293,7 +293,7 @@ impl InboundCall {
         if self.is_bound() || !self.operation.generates() {
             return None;
         }
-        let facts = |call: &mut hub::Call| {
+        let facts = |call: &mut hub::Call, _: &mut ToolNames| {
             let must = call.tool_choice.as_ref().is_some_and(hub::ToolChoice::is_a_must);
             let is_plain = call.format.is_none() && !must && call.sampling.choices.is_none_or(|choices| choices <= 1);
             Ok((is_plain, call.max_tokens))
@@ -337,7 +337,7 @@ impl InboundCall {
             named: None,
             boundary: None,
             model: self.model.clone(),
-            neutral: RefCell::default(),
+            neutral: NeutralCell::default(),
             asks: OnceCell::from(self.asks()),
             changes: self.changes.clone(),
             cache_plan: self.cache_plan.clone(),
@@ -560,14 +560,18 @@ impl InboundCall {
     /// The body is not what the caller's dialect allows, or `write` refuses it.
     pub(super) fn with_neutral<T>(
         &self,
-        write: impl FnOnce(&mut hub::Call) -> Result<T, Refusal>,
+        write: impl FnOnce(&mut hub::Call, &mut ToolNames) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let read = || match self.operation.generates() {
-            true => Box::new(self.dialect().decode_call(&self.named_body())),
-            false => Box::new(self.dialect().decode_counted(&self.named_body())),
+            true => self.dialect().decode_call(&self.named_body()),
+            false => self.dialect().decode_counted(&self.named_body()),
         };
-        let mut neutral = self.neutral.borrow_mut();
-        write(neutral.get_or_insert_with(read).as_mut().as_mut().map_err(|refusal| refusal.clone())?)
+        self.neutral.with(read, write)
+    }
+
+    /// The names of its tools that went out as others.
+    pub(super) fn tool_names(&self) -> ToolNames {
+        self.neutral.tool_names()
     }
 
     /// Counts so many copies of the body, which an attempt makes.

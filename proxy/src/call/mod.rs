@@ -51,6 +51,7 @@ mod limits;
 mod mirror;
 mod named_files;
 mod named_path;
+mod neutral;
 mod nobody;
 mod open_attempt;
 mod outgoing;

@@ -31,8 +31,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A body of which its caller does not say what it is.
 const NOTHING: HeaderValue = HeaderValue::from_static("");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
-/// As the vendors' SDKs say it, for streams too: what the caller accepts is between it and the gateway.
-const MEDIA: (HeaderValue, HeaderValue) = (JSON, JSON);
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// The coding of requests that are compressed: the one that is read most widely.
@@ -141,7 +139,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     };
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
     let usage_is_ours = false;
-    let (media, method) = (MEDIA, Method::POST);
+    let (media, method) = (media(at.offer.dialect), Method::POST);
     Ok(Outgoing { body, plain: None, uri, said, added, dialect, usage_is_ours, clamped, dropped, betas, media, method })
 }
 
@@ -161,7 +159,8 @@ fn in_its_words(
     // Of what was changed until here nothing has a mark.
     let seen = call.peek.marks;
     let (body, betas) = enveloped(&body, (call, model), envelope, betas);
-    let body = if provider.kind.refuses_unknown_fields { verbatim::unmark(&body, seen) } else { body };
+    let is_strict = provider.defaults.look_alike.as_ref().is_some_and(|row| row.strict_messages);
+    let body = if provider.kind.refuses_unknown_fields || is_strict { verbatim::unmark(&body, seen) } else { body };
     let body = unpacked(&body, at.offer);
     let body = dialect.disown(&body, seen, model);
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
@@ -179,9 +178,14 @@ fn in_its_words(
         clamped,
         dropped,
         betas,
-        media: MEDIA,
+        media: media(at.offer.dialect),
         method: Method::POST,
     })
+}
+
+/// As the vendor's SDK says it: what the caller accepts is between it and the gateway.
+fn media(spoken: Dialect) -> (HeaderValue, HeaderValue) {
+    (JSON, HeaderValue::from_static(spoken.habits().accept))
 }
 
 fn header((name, value): &(String, String)) -> Option<(HeaderName, HeaderValue)> {
@@ -238,8 +242,9 @@ fn unpacked(body: &Bytes, offer: &Offer) -> Bytes {
 
 /// The call in another dialect's words.
 fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &Provider) -> Result<Encoded, Refusal> {
-    call.with_neutral(|neutral| {
+    call.with_neutral(|neutral, names| {
         model.clone_into(&mut neutral.model);
+        names.fit(neutral, dialect.habits().tool_names);
         // The ledger wants it, whatever the caller wants.
         neutral.stream_usage = true;
         // Where the path says it, the body does not.

@@ -126,8 +126,8 @@ fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on
             counts_against_circuit: false,
             cooldown: if status == StatusCode::FORBIDDEN { Cooldown::None } else { Cooldown::CredentialRefused },
         },
-        // It can not do what this call asks for, and is well.
-        501 => RetryDecision {
+        // It can not do what this call asks for, or has it from somebody who should have asked elsewhere, and is well.
+        421 | 501 => RetryDecision {
             retry: Retry::OtherEndpoint,
             end: AttemptEnd::ServerError,
             counts_against_circuit: false,

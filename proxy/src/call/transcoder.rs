@@ -40,6 +40,7 @@ pub(super) fn options(call: &InboundCall) -> StreamOptions {
 pub(super) fn name(call: &InboundCall, reply: &mut Reply) {
     let own = call.context.caller.request_id.to_str().unwrap_or_default();
     reply.tell_calls_apart(own);
+    reply.give_back(&call.tool_names());
     fill(&mut reply.id, own);
     fill(&mut reply.model, call.model());
 }
@@ -77,6 +78,7 @@ impl Transcoder {
             error: None,
             text: 0,
             names: (call.context.caller.request_id.to_str().unwrap_or_default().to_owned(), call.model().to_owned()),
+            tools: call.tool_names(),
             keep: None,
             followed: None,
             gathered: None,

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sluicegate_dialects::continuation::{RestOfAnswer, SaidSoFar};
 use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
-use sluicegate_dialects::{StreamDecoder, StreamEncoder, call_id};
+use sluicegate_dialects::{StreamDecoder, StreamEncoder, ToolNames, call_id};
 
 use crate::cache::Recorder;
 
@@ -27,6 +27,8 @@ pub(super) struct Translated {
     pub(super) text: u64,
     /// The id and the model that an answer is told by whose provider names neither.
     pub(super) names: (String, String),
+    /// The names of tools that went out as others.
+    pub(super) tools: ToolNames,
     /// Keeps the answer, and the id that it is told by then.
     pub(super) keep: Option<(Keep, String)>,
     /// The answer so far, where somebody else may have to go on with it.
@@ -63,6 +65,11 @@ impl Translated {
             return;
         }
         let mut events = std::mem::take(&mut self.events);
+        for event in &mut events {
+            if let Event::PartStart { kind: PartKind::ToolCall { name, .. }, .. } = event {
+                self.tools.give_back(name);
+            }
+        }
         if self.gathered.is_some() {
             events.iter().for_each(|event| self.note(event));
             self.gathered.iter_mut().for_each(|gathered| gathered.append(&mut events));

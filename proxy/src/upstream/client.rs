@@ -137,7 +137,7 @@ impl UpstreamClient {
                 Way::Own(lease) => send_own(lease, request, &origin.0, limits.until).await,
                 // Boxed: its future is large, and the other one's is every call's.
                 Way::Shared(stream) => {
-                    let sending = send_shared(stream, request, &origin.0);
+                    let sending = send_shared(stream, request, (&origin.0, limits.connect));
                     let sent = Box::pin(timeout_at(limits.until.into(), sending)).await;
                     sent.map_err(|_| failed(SendError { sent: true, ..SendError::late() }))?
                 }
@@ -195,7 +195,7 @@ async fn send_own(
 async fn send_shared(
     stream: Stream,
     request: Request<Bytes>,
-    place: &OriginParts,
+    (place, limit): (&OriginParts, Duration),
 ) -> Result<Response<UpstreamBody>, Failed> {
     let mut request = request.map(Full::new);
     *request.version_mut() = Version::HTTP_2;
@@ -209,7 +209,7 @@ async fn send_shared(
             return Err(Failed { error, fate: Fate::Unknown });
         }
     }
-    let response = stream.shared.exchange(request).await?;
+    let response = stream.shared.exchange(request, limit).await?;
     Ok(response.map(|body| UpstreamBody::shared(body, stream)))
 }
 

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
 use super::error::{Failed, Fate, SendError, SendErrorKind, SendPhase};
+use super::h2_signs::{BegunBody, HeardIo};
 use super::io::Io;
 
 /// The length that one stream may be ahead of its reader, in bytes: the bound of its memory.
@@ -28,9 +29,12 @@ const PING: Duration = Duration::from_secs(20);
 /// The connection is dead when the ping is not answered within this.
 const PONG: Duration = Duration::from_secs(10);
 
+/// A connection of which nothing is heard for so long, while a call is given up on it, takes no further one.
+const SUSPECT: Duration = Duration::from_secs(1);
+
 /// A connection that calls share.
 pub(super) struct SharedConn {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<BegunBody>,
     state: Rc<ConnectionState>,
     streams: Cell<usize>,
     used: Cell<Instant>,
@@ -51,6 +55,8 @@ struct ConnectionState {
     ended: RefCell<Option<Option<SendError>>>,
     changed: Notify,
     driver: AtomicWaker,
+    /// Counts the reads that brought something.
+    heard: Rc<Cell<u64>>,
 }
 
 /// Spawns what hyper needs for a connection, on this thread.
@@ -100,7 +106,7 @@ impl SharedConn {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PONG)
-            .handshake(TokioIo::new(io))
+            .handshake(TokioIo::new(HeardIo::new(io, &state.heard)))
             .await;
         let (sender, driver) = made.map_err(|error| SendError::exchange(&error, false))?;
         let told = Rc::clone(&state);
@@ -172,10 +178,28 @@ impl SharedConn {
         self.used.set(Instant::now());
     }
 
-    /// Sends one request and waits for the head of its answer.
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
+    /// Sends one request and waits for the head of its answer. `limit` is for its stream: a provider may take none, whatever it said.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> Result<Response<Incoming>, Failed> {
         let mut sender = self.sender.clone();
-        match sender.try_send_request(request).await {
+        let (head, body) = request.into_parts();
+        let (body, begun) = BegunBody::new(body);
+        let mut silence = Silence::new(self);
+        let answered = tokio::select! {
+            biased;
+            answered = sender.try_send_request(Request::from_parts(head, body)) => answered,
+            () = never_begun(&begun, limit) => {
+                self.closing.set(true);
+                let why = format!("the provider took no stream within {limit:?}");
+                let error = SendError::new(SendPhase::Connect, SendErrorKind::TimedOut, why);
+                return Err(Failed { error, fate: Fate::Unprocessed });
+            }
+        };
+        silence.end();
+        match answered {
             Ok(response) => Ok(response),
             Err(mut failed) => {
                 let sent = failed.take_message().is_none();
@@ -184,6 +208,42 @@ impl SharedConn {
                 let echo = of_all && fate == Fate::Unknown && self.failed.replace(true);
                 Err(Failed { error: SendError { echo, ..SendError::exchange(failed.error(), sent) }, fate })
             }
+        }
+    }
+}
+
+/// Comes to an end when a request has not left by then.
+async fn never_begun(begun: &Cell<bool>, limit: Duration) {
+    tokio::time::sleep(limit).await;
+    if begun.get() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The wait for an answer. Where it is given up after nothing at all was heard of the provider, its connection may be dead, which a ping
+/// tells much later only: no further call begins on it.
+struct Silence<'a> {
+    conn: &'a SharedConn,
+    heard: u64,
+    since: Instant,
+    is_broken: bool,
+}
+
+impl<'a> Silence<'a> {
+    fn new(conn: &'a SharedConn) -> Self {
+        Self { conn, heard: conn.state.heard.get(), since: Instant::now(), is_broken: false }
+    }
+
+    fn end(&mut self) {
+        self.is_broken = true;
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        let is_silent = !self.is_broken && self.conn.state.heard.get() == self.heard;
+        if is_silent && self.since.elapsed() >= SUSPECT {
+            self.conn.closing.set(true);
         }
     }
 }

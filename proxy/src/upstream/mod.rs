@@ -18,6 +18,7 @@ mod framing;
 pub(crate) mod fuzzing;
 mod h1;
 mod h2;
+mod h2_signs;
 mod head;
 mod head_deadline;
 mod host;

@@ -440,6 +440,10 @@ impl Drop for SharedPermit {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.shared.end();
+        // One that takes no further call is let go of when the last of its own has ended.
+        if self.shared.streams() == 0 && !self.shared.open() {
+            self.pool.shared.borrow_mut().retain(|shared| !Rc::ptr_eq(shared, &self.shared));
+        }
         self.pool.used.set(Instant::now());
         self.pool.tell();
     }

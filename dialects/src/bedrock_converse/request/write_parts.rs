@@ -265,5 +265,5 @@ fn document_name(name: Option<&str>, draft: &mut ConverseDraft<'_>) -> String {
 
 /// A tool call's id, as Bedrock takes it.
 fn id(id: &str) -> Cow<'_, str> {
-    call_id::plain(id, call_id::LONGEST_AT_BEDROCK)
+    call_id::plain(id, call_id::LONGEST_IN_ITEMS)
 }

@@ -76,7 +76,7 @@ impl ConverseEncoder {
             PartKind::ToolCall { id, name } => {
                 let start = |json: &mut Writer| {
                     json.open_field("toolUse", b'{');
-                    json.text_field("toolUseId", &call_id::plain(id, call_id::LONGEST_AT_BEDROCK));
+                    json.text_field("toolUseId", &call_id::plain(id, call_id::LONGEST_IN_ITEMS));
                     json.text_field("name", name);
                     json.close(b'}');
                 };

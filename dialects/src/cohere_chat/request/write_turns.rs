@@ -6,7 +6,13 @@ use super::writer::CohereWriter;
 use crate::codec::Refusal;
 use crate::hub::{Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{ROOT, kind_of};
+use crate::server_tools::found_tool;
 use crate::vendors::without_attribution;
+
+/// Stands for the text of a result that has none.
+const NO_OUTPUT: &str = "(no output)";
+/// The same, where it has pictures.
+const ATTACHED: &str = "(its pictures follow)";
 
 /// Writes the member `"messages":[…]`.
 pub(super) fn messages(
@@ -171,6 +177,12 @@ fn result<'a>(
     let mut texts = Vec::new();
     let mut first = true;
     for (inner, part) in parts.iter().enumerate() {
+        if let Content::Other { dialect: _, raw } = &part.content
+            && kind_of(raw.get()) == "tool_reference"
+        {
+            texts.push(found_tool(raw).into());
+            continue;
+        }
         match piece(part, || path(message, index, Some(inner)))? {
             UserPiece::Text(text) => texts.push(text),
             picture @ UserPiece::Picture { .. } => {
@@ -187,7 +199,10 @@ fn result<'a>(
     writer.json.open(b'{');
     writer.json.text_field("role", "tool");
     writer.json.text_field("tool_call_id", call_id);
-    writer.json.text_field("content", &texts.join("\n\n"));
+    let said = texts.join("\n\n");
+    // Empty texts are refused.
+    let instead = if first { NO_OUTPUT } else { ATTACHED };
+    writer.json.text_field("content", if said.is_empty() { instead } else { &said });
     writer.json.close(b'}');
     Ok(())
 }

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::write_parts::{PlacedPart, content, type_of, unspeakable, write_part};
 use super::write_system::{in_place, instructs, role};
 use super::write_thoughts;
 use super::writer::RequestWriter;
+use crate::call_id::{LONGEST_IN_CHAT, short};
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Message, Part, Role, ToolCall};
 use crate::json::{Path, ROOT};
+use crate::server_tools::found_tool;
 use crate::vendors::ReasoningBack;
 
 const MESSAGES: Path<'static> = ROOT.field("messages");
@@ -67,6 +67,9 @@ fn is_left_out(content: &Content, writer: &RequestWriter<'_>) -> bool {
     }
 }
 
+/// Stands for the model's turn between tool results and what the user says with them, where one has to.
+const BETWEEN: &str = "The tools have answered.";
+
 fn is_result(part: &Part) -> bool {
     matches!(part.content, Content::ToolResult { .. })
 }
@@ -92,6 +95,13 @@ fn user(turn: &[&Message], writer: &mut RequestWriter<'_>) -> Result<(), Refusal
             message.extra.keys().for_each(|name| writer.drop(format_args!("{}.{name}", MESSAGES.index(message.at))));
         }
         return Ok(());
+    }
+    if !results.is_empty() && !writer.user_after_results() {
+        // Pictures have no place but a turn of the user's, and that one no place but behind the model's.
+        writer.json.open(b'{');
+        writer.json.text_field("role", "assistant");
+        writer.json.text_field("content", BETWEEN);
+        writer.json.close(b'}');
     }
     writer.json.open(b'{');
     writer.json.text_field("role", "user");
@@ -171,7 +181,7 @@ fn tool_message<'a>(
     let in_result = at.field("content");
     writer.json.open(b'{');
     writer.json.text_field("role", "tool");
-    writer.json.text_field("tool_call_id", call_id);
+    writer.json.text_field("tool_call_id", &short(call_id, LONGEST_IN_CHAT));
     let mut texts = Vec::new();
     for (index, inner) in parts.iter().enumerate() {
         match &inner.content {
@@ -187,7 +197,7 @@ fn tool_message<'a>(
             Content::Other { dialect, raw }
                 if *dialect != Dialect::OpenAiChat && type_of(raw.get()) == "tool_reference" =>
             {
-                texts.push(Cow::Owned(reference(raw.get())));
+                texts.push(Cow::Owned(found_tool(raw)));
             }
             other => return Err(in_result.index(index).refuse(unspeakable(other, "a tool result"))),
         }
@@ -207,7 +217,7 @@ fn write_moved(moved: &[Moved<'_>], writer: &mut RequestWriter<'_>) -> Result<()
     let mut last = None;
     for Moved { call_id, message, result, index, part } in moved {
         if last.replace(call_id) != Some(call_id) {
-            writer.text_part(&format!("Attached to the result of tool call {call_id}:"));
+            writer.text_part(&format!("Attached to the result of tool call {}:", short(call_id, LONGEST_IN_CHAT)));
         }
         let message = MESSAGES.index(*message);
         let results = message.field("content");
@@ -215,16 +225,6 @@ fn write_moved(moved: &[Moved<'_>], writer: &mut RequestWriter<'_>) -> Result<()
         write_part(part, &result.field("content").index(*index), writer)?;
     }
     Ok(())
-}
-
-/// The tools that a search for tools has found, as text: the tool itself stands in `tools`.
-fn reference(raw: &str) -> String {
-    #[derive(Deserialize)]
-    struct Reference {
-        tool_name: Option<String>,
-    }
-    let name = serde_json::from_str::<Reference>(raw).ok().and_then(|found| found.tool_name);
-    format!("Found the tool `{}`; it can be called now.", name.as_deref().unwrap_or("unknown"))
 }
 
 /// Writes the model's turn. `in_loop`: since it, the user has given tool results and nothing else.
@@ -289,7 +289,7 @@ fn tool_call(part: &Part, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
     match content {
         Content::ToolCall(ToolCall { id, name, arguments }) => {
             writer.json.open(b'{');
-            writer.json.text_field("id", id);
+            writer.json.text_field("id", &short(id, LONGEST_IN_CHAT));
             writer.json.text_field("type", "function");
             writer.json.open_field("function", b'{');
             writer.json.text_field("name", name);

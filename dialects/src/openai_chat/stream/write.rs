@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::call_id::{LONGEST_IN_CHAT, short};
 use crate::codec::StreamOptions;
 use crate::hub::{Delta, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::{Writer, one_line};
@@ -134,7 +135,7 @@ impl ChatEncoder {
                 let index = state.calls.len();
                 state.calls.push(part);
                 let call = |json: &mut Writer| {
-                    json.text_field("id", id);
+                    json.text_field("id", &short(id, LONGEST_IN_CHAT));
                     json.text_field("type", "function");
                     json.open_field("function", b'{');
                     json.text_field("name", name);

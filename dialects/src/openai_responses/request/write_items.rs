@@ -1,6 +1,7 @@
 //! Writes a request's conversation out of the hub's words: instructions and items.
 
 use super::writer::ItemWriter;
+use crate::call_id::{LONGEST_IN_ITEMS, short};
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Message, Part, Role, Source, SystemPart, ToolCall};
@@ -94,7 +95,7 @@ fn item(message: &Message, index: usize, part: &Part, writer: &mut ItemWriter<'_
             let json = &mut writer.json;
             json.open(b'{');
             json.text_field("type", "function_call");
-            json.text_field("call_id", id);
+            json.text_field("call_id", &short(id, LONGEST_IN_ITEMS));
             json.text_field("name", name);
             json.text_field("arguments", if arguments.is_empty() { "{}" } else { arguments });
             json.close(b'}');
@@ -105,7 +106,7 @@ fn item(message: &Message, index: usize, part: &Part, writer: &mut ItemWriter<'_
             }
             writer.json.open(b'{');
             writer.json.text_field("type", "function_call_output");
-            writer.json.text_field("call_id", call_id);
+            writer.json.text_field("call_id", &short(call_id, LONGEST_IN_ITEMS));
             match parts.as_slice() {
                 [] => writer.json.text_field("output", ""),
                 [Part { content: Content::Text { text, .. }, .. }] => writer.json.text_field("output", text),

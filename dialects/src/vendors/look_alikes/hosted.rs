@@ -14,6 +14,7 @@ const HOSTED: LookAlike = LookAlike { key: KeyUse::Needed, beside_chat: &[], ..U
 
 /// Every row.
 pub(super) const ROWS: [LookAlike; 21] = [
+    // A field of a message that it does not know is refused ("property 'x' is unsupported"); so do Mistral and Cerebras.
     // Of the fields that it says are answered with 400, two decide what is answered; `logprobs` may say `false`.
     LookAlike {
         name: "Groq",
@@ -23,6 +24,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         beside_chat: &[Files, Speech, Transcriptions, Translations],
         content_lists: true,
         thoughts: "reasoning",
+        strict_messages: true,
         fields: &[("top_k", Drop), ("logit_bias", Refuse), ("top_logprobs", Refuse)],
         ..HOSTED
     },
@@ -103,6 +105,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         source: "inference-docs.cerebras.ai/resources/openai (refused fields)",
         beside_chat: &[Completions],
         thoughts: "reasoning",
+        strict_messages: true,
         fields: &[
             ("frequency_penalty", Drop),
             ("logit_bias", Refuse),
@@ -187,6 +190,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         call_ids: CallIds::NineLetters,
         calls: &[CallHabit::Whole],
         user_after_results: false,
+        strict_messages: true,
         fields: &[
             ("seed", Rename("random_seed")),
             ("max_completion_tokens", Rename("max_tokens")),

@@ -38,6 +38,8 @@ pub struct LookAlike {
     pub calls: &'static [CallHabit],
     /// True if it takes a turn of the user's right behind tool results.
     pub user_after_results: bool,
+    /// True if it refuses messages that have fields which it does not know, as other vendors' thoughts.
+    pub strict_messages: bool,
     /// The rules for top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
     /// The seconds after which an idle connection is let go, where the server itself closes one sooner than is common.
@@ -73,6 +75,7 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     call_ids: CallIds::Any,
     calls: &[],
     user_after_results: true,
+    strict_messages: false,
     fields: &[],
     idle_seconds: None,
 };

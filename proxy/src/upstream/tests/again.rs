@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
@@ -274,5 +274,42 @@ fn an_http2_connection_idle_for_too_long_is_not_used_again() {
             caller.send(&origin, "{}").await.unwrap().into_body().collect().await.unwrap();
         }
         assert_eq!((caller.totals().created, caller.totals().reused), (3, 0));
+    });
+}
+
+#[test]
+fn a_stream_that_is_not_taken_is_asked_for_on_another_connection() {
+    worker(async {
+        let none = || frame(4, 0, 0, &[&3_u16.to_be_bytes()[..], &0_u32.to_be_bytes()].concat());
+        let address = serve(move |number, stream| {
+            speak(stream, move |_, id| Do::Write(if number == 0 { [none(), fine(id)].concat() } else { fine(id) }))
+        })
+        .await;
+        let (origin, caller) = (over_http2(address), TestCaller::new());
+        caller.send(&origin, "{}").await.unwrap();
+        caller.send_within(&origin, "{}", Duration::from_millis(200)).await.unwrap();
+        assert_eq!((caller.totals().created, caller.resent.get()), (2, 0));
+    });
+}
+
+#[test]
+fn a_connection_on_which_a_call_waited_in_vain_takes_no_other() {
+    worker(async {
+        let address = serve(move |number, stream| {
+            speak(stream, move |heads, id| if number == 0 && heads > 1 { Do::Nothing } else { Do::Write(fine(id)) })
+        })
+        .await;
+        let (origin, caller) = (over_http2(address), TestCaller::new());
+        caller.send(&origin, "{}").await.unwrap();
+        // Given up at once: nothing can be told from that.
+        for (wait, connections) in [(50, 1), (1_200, 2)] {
+            let until = Instant::now() + Duration::from_millis(wait);
+            let limits = SendLimits { until, ..limits(Duration::from_secs(20)) };
+            assert!(caller.send_until(&origin, "{}", limits).await.is_err());
+            if connections == 2 {
+                caller.send(&origin, "{}").await.unwrap();
+            }
+            assert_eq!(caller.totals().created, connections);
+        }
     });
 }
