@@ -212,7 +212,8 @@ pub struct RetryOn {
     /// (no first token in time). Default: all three.
     #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "set"))]
     pub triggers: Vec<RetryTrigger>,
-    /// HTTP statuses. Default: 408, 429, 500, 502, 503, 504, 529.
+    /// HTTP statuses. Default: 408, 429, 500, 502, 503, 504, 529. 500 stands for every other one from 505 on, too, as Cloudflare's 520
+    /// to 530.
     #[schemars(length(max = 32), inner(range(min = 400, max = 599)), extend("x-kubernetes-list-type" = "set"))]
     pub status_codes: Vec<u16>,
 }

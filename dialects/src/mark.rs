@@ -9,12 +9,17 @@ pub(crate) const CACHE_CONTROL: &str = "cache_control";
 pub(crate) const THINKING_BLOCKS: &str = "thinking_blocks";
 /// The member that holds thoughts as most look-alikes have them.
 pub(crate) const REASONING: &str = "reasoning_content";
+/// The member that holds thoughts in Converse.
+const REASONING_OF_CONVERSE: &str = "reasoningContent";
 /// The beginning of a signature of Gemini's wherever it is not in Gemini's own words.
 pub(crate) const GEMINIS: &str = "gemini:";
 /// The beginning of whatever the gateway packs for another dialect.
 pub(crate) const SEALED: &str = "sluicegate.";
 /// The beginning of other vendors' thoughts in Gemini's own words, in either alphabet.
 pub(crate) const WRAPPED_WIRE: &str = "c2x1aWNlZ2F0ZTpb";
+
+/// The longest id of a call that everybody takes.
+const LONGEST_ID: usize = 40;
 
 /// The marks that were seen below the members of a body. What is seen may stand where it means nothing; what is not seen is nowhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,8 +28,12 @@ pub struct SeenMarks {
     pub(crate) caching: bool,
     /// Members with thoughts.
     pub(crate) thinking: bool,
-    /// Texts that begin as thoughts do that were carried between vendors.
+    /// Texts that begin as thoughts do that were carried between vendors, and signatures that are empty.
     pub(crate) carried: bool,
+    /// Ids of tool calls that are longer than some take.
+    pub(crate) long_ids: bool,
+    /// Members that name a model, or may.
+    pub(crate) models: bool,
     /// True if not all of it is ASCII.
     wide: bool,
 }
@@ -35,41 +44,86 @@ impl SeenMarks {
         !self.wide
     }
 
+    /// True if some of it may name another model than the call's own.
+    #[must_use]
+    pub const fn may_name_models(self) -> bool {
+        self.models
+    }
+
     /// Looks for them in a body that nobody has looked at yet. One that is no JSON object has none.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
-        let mut seen = Self::default();
-        let looked = scan::watched(body, |_, _| {}, &mut seen);
-        looked.map_or_else(|_| Self::default(), |_| seen)
+        let mut watch = MarkWatch::default();
+        let looked = scan::watched(body, |_, _| {}, &mut watch);
+        looked.map_or_else(|_| Self::default(), |_| watch.seen)
     }
 }
 
-impl Watch for SeenMarks {
+/// Sees marks as a body is looked at.
+#[derive(Default)]
+pub(crate) struct MarkWatch {
+    pub(crate) seen: SeenMarks,
+    /// The last name, where its text is of interest.
+    behind: Behind,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    #[default]
+    Nothing,
+    Signature,
+    CallId,
+}
+
+impl MarkWatch {
+    /// A name among the members of the body itself.
+    pub(crate) fn top(&mut self, name: &[u8]) {
+        self.seen.models |= matches!(name, b"fallbacks" | b"models") || name.contains(&b'\\');
+    }
+}
+
+impl Watch for MarkWatch {
     #[inline]
     fn name(&mut self, name: &[u8]) {
+        self.behind = Behind::Nothing;
         // Names of other lengths are told by that.
         match name.len() {
-            13 => self.caching |= name == CACHE_CONTROL.as_bytes(),
-            15 => self.thinking |= name == THINKING_BLOCKS.as_bytes(),
-            17 => self.thinking |= name == REASONING.as_bytes(),
+            5 => self.seen.models |= name == b"model",
+            9 if name == b"signature" => self.behind = Behind::Signature,
+            12 if name == b"tool_call_id" => self.behind = Behind::CallId,
+            13 => self.seen.caching |= name == CACHE_CONTROL.as_bytes(),
+            15 => self.seen.thinking |= name == THINKING_BLOCKS.as_bytes(),
+            16 => self.seen.thinking |= name == REASONING_OF_CONVERSE.as_bytes(),
+            17 => self.seen.thinking |= name == REASONING.as_bytes(),
             _ => {}
+        }
+        // A letter in other words takes six: a shorter name has none.
+        if name.len() >= 10 {
+            self.seen.models |= memchr::memchr(b'\\', name).is_some();
         }
     }
 
     #[inline]
     fn text(&mut self, text: &[u8]) {
+        match self.behind {
+            Behind::Nothing => {}
+            Behind::Signature => self.seen.carried |= text.first() == Some(&b'"'),
+            Behind::CallId => {
+                self.seen.long_ids |= text.get(..=LONGEST_ID).is_some_and(|id| !id.contains(&b'"'));
+            }
+        }
         let mark = match text.first() {
             Some(b'g') => GEMINIS,
             Some(b's') => SEALED,
             Some(b'c') => WRAPPED_WIRE,
             _ => return,
         };
-        self.carried |= text.starts_with(mark.as_bytes());
+        self.seen.carried |= text.starts_with(mark.as_bytes());
     }
 
     #[inline]
     fn not_ascii(&mut self) {
-        self.wide = true;
+        self.seen.wide = true;
     }
 }
 
@@ -82,6 +136,8 @@ mod tests {
         let (none, caching) = (SeenMarks::default(), SeenMarks { caching: true, ..SeenMarks::default() });
         let thinking = SeenMarks { thinking: true, ..SeenMarks::default() };
         let carried = SeenMarks { carried: true, ..SeenMarks::default() };
+        let long_ids = SeenMarks { long_ids: true, ..SeenMarks::default() };
+        let models = SeenMarks { models: true, ..SeenMarks::default() };
         assert_eq!((CACHE_CONTROL.len(), THINKING_BLOCKS.len()), (13, 15));
         for (inside, seen) in [
             (r#"{"cache_control":null}"#, caching),
@@ -89,6 +145,14 @@ mod tests {
             (r#"[{"thinking_blocks":[]}]"#, thinking),
             (r#"[{"a":"gemini:x"}]"#, carried),
             (r#"["sluicegate.t1.x"]"#, carried),
+            (r#"[{"signature":""}]"#, carried),
+            (r#"[{"signature":"x"},{"signature":1,"a":""}]"#, none),
+            (r#"[{"reasoning_content":"Hm."},{"a":{"reasoningContent":{}}}]"#, thinking),
+            (r#"[{"tool_call_id":"0123456789012345678901234567890123456789"}]"#, none),
+            (r#"[{"tool_call_id":"01234567890123456789012345678901234567890"}]"#, long_ids),
+            (r#"[{"model":"m"}]"#, models),
+            (r#"[{"mod\u0065l":"m"}]"#, models),
+            (r#"[{"models":["m"]},"model"]"#, none),
             (r#"{ "thoughtSignature" : "c2x1aWNlZ2F0ZTpbAAAA" }"#, carried),
             (r#"["cache_control","thinking_blocks"," gemini:","sluicegate","\"gemini:","cache","c2x1"]"#, none),
             (r#"{"cache_contro":1,"cache_controls":1,"Cache_control":1,"gemini:":1,"sluicegate.":1,"":""}"#, none),

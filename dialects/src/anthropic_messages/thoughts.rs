@@ -16,10 +16,11 @@ pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
 };
 
 fn fate(body: &Bytes, part: Range<usize>, _model: &str) -> Fate {
-    let sealed = match text(body, part.clone(), b"type") {
-        Some("thinking") => text(body, part, b"signature"),
-        Some("redacted_thinking") => text(body, part, b"data"),
-        _ => None,
+    let goes = match text(body, part.clone(), b"type") {
+        // Thoughts without a signature are another vendor's.
+        Some("thinking") => text(body, part, b"signature").is_none_or(|said| said.is_empty() || is_marked(said)),
+        Some("redacted_thinking") => text(body, part, b"data").is_some_and(is_marked),
+        _ => false,
     };
-    if sealed.is_some_and(is_marked) { Fate::Goes } else { Fate::Stays }
+    if goes { Fate::Goes } else { Fate::Stays }
 }

@@ -5,19 +5,25 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::thoughts::{Fate, ThoughtPlaces, is_marked, member, text};
+use crate::vendors::{SignatureUse, bedrock};
 
 /// The places of thoughts in a body.
 pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
-    may_hold: |seen| seen.carried,
+    may_hold: |seen| seen.carried || seen.thinking,
     turns: b"messages",
     parts: Some(b"content"),
     whole_turn: true,
     fate,
 };
 
-fn fate(body: &Bytes, part: Range<usize>, _model: &str) -> Fate {
+fn fate(body: &Bytes, part: Range<usize>, model: &str) -> Fate {
     let Some(thought) = member(body, part, b"reasoningContent") else { return Fate::Stays };
     let signature = member(body, thought.clone(), b"reasoningText").and_then(|said| text(body, said, b"signature"));
-    let sealed = signature.or_else(|| text(body, thought, b"redactedContent"));
-    if sealed.is_some_and(is_marked) { Fate::Goes } else { Fate::Stays }
+    let sealed = signature.or_else(|| text(body, thought, b"redactedContent")).filter(|sealed| !sealed.is_empty());
+    let goes = match (sealed, bedrock(model).signature) {
+        (Some(sealed), SignatureUse::Never) => !sealed.is_empty(),
+        (None, SignatureUse::Demanded) => true,
+        (sealed, _) => sealed.is_some_and(is_marked),
+    };
+    if goes { Fate::Goes } else { Fate::Stays }
 }

@@ -28,6 +28,17 @@ pub(crate) enum ConverseTopK {
     InConfig,
 }
 
+/// The use that a model has for signatures of its thoughts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignatureUse {
+    /// None: it signs none, and takes no other's.
+    Never,
+    /// It may sign its own.
+    Own,
+    /// It signs all of its own, and takes no others.
+    Demanded,
+}
+
 /// A model at Bedrock.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BedrockModel {
@@ -35,6 +46,8 @@ pub(crate) struct BedrockModel {
     pub(crate) thinking: ConverseThinking,
     /// The place of `top_k`.
     pub(crate) top_k: ConverseTopK,
+    /// The use that it has for signatures of thoughts.
+    pub(crate) signature: SignatureUse,
     /// True if it takes points of a prompt cache.
     pub(crate) caches: bool,
     /// True if it takes them among its tools too, and for an hour.
@@ -46,6 +59,7 @@ pub(crate) struct BedrockModel {
 const UNKNOWN: BedrockModel = BedrockModel {
     thinking: ConverseThinking::Never,
     top_k: ConverseTopK::Never,
+    signature: SignatureUse::Never,
     caches: false,
     caches_tools: false,
     strict_tools: false,
@@ -53,11 +67,13 @@ const UNKNOWN: BedrockModel = BedrockModel {
 const CLAUDE: BedrockModel = BedrockModel {
     thinking: ConverseThinking::Budget,
     top_k: ConverseTopK::Field,
+    signature: SignatureUse::Demanded,
     caches: true,
     caches_tools: true,
     strict_tools: true,
 };
-const NOVA: BedrockModel = BedrockModel { top_k: ConverseTopK::InConfig, caches: true, ..UNKNOWN };
+const NOVA: BedrockModel =
+    BedrockModel { top_k: ConverseTopK::InConfig, signature: SignatureUse::Own, caches: true, ..UNKNOWN };
 
 /// Words in models' names, and the facts known of each. The first that stands in a name counts.
 static MODELS: [(&str, BedrockModel); 6] = [

@@ -13,7 +13,7 @@ mod openai;
 mod policy;
 
 pub(crate) use attribution::without_attribution;
-pub(crate) use bedrock::{BedrockModel, ConverseThinking, ConverseTopK, bedrock};
+pub(crate) use bedrock::{BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock};
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
 pub(crate) use gemini::{Gemini, GeminiThinking, gemini};
 pub use look_alikes::{

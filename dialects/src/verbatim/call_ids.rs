@@ -1,4 +1,4 @@
-//! Ids of tool calls for a server that takes its own form of them alone, put into a body that stays as it is otherwise.
+//! Ids of tool calls for a server that takes its own form of them alone, or none beyond a length, put into a body that stays as it is otherwise.
 //!
 //! The same id always becomes the same other one, so a call and its result still find each other, in this turn and the next.
 
@@ -8,20 +8,32 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::splice::{Edit, splice};
+use crate::call_id::{LONGEST_IN_CHAT, short};
 use crate::json::string;
+use crate::mark::SeenMarks;
 use crate::vendors::{CallIds, LookAlike};
 
 const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const LENGTH: usize = 9;
 
-/// The body with ids of tool calls that the look-alike takes; itself, uncopied, where they are so already.
+/// The body with ids of tool calls that the look-alike takes, or the vendor itself where it is none; itself, uncopied, where they are so
+/// already.
 #[must_use]
-pub fn fit_call_ids(body: &Bytes, look_alike: Option<&LookAlike>) -> Bytes {
-    let any = look_alike.is_none_or(|row| row.call_ids == CallIds::Any);
+pub fn fit_call_ids(body: &Bytes, look_alike: Option<&LookAlike>, seen: SeenMarks) -> Bytes {
+    let nine = match look_alike {
+        Some(row) if row.call_ids == CallIds::Any => return body.clone(),
+        Some(_) => true,
+        None if !seen.long_ids => return body.clone(),
+        None => false,
+    };
     // Both fields begin so, and most conversations call no tools.
-    if any || memmem::find(body, b"\"tool_call").is_none() {
+    if memmem::find(body, b"\"tool_call").is_none() {
         return body.clone();
     }
+    let fitted = |id: &str| match nine {
+        true => (!fits(id)).then(|| nine_letters(id)),
+        false => (id.len() > LONGEST_IN_CHAT).then(|| short(id, LONGEST_IN_CHAT).into_owned()),
+    };
     let Ok(CallingBody { messages }) = serde_json::from_slice(body) else { return body.clone() };
     let mut edits = Vec::new();
     for message in messages {
@@ -29,10 +41,10 @@ pub fn fit_call_ids(body: &Bytes, look_alike: Option<&LookAlike>) -> Bytes {
         let Ok(CallingTurn { tool_call_id, tool_calls }) = serde_json::from_str(message.get()) else { continue };
         let calls = tool_calls.into_iter().flatten().filter_map(|call| call.id);
         for raw in tool_call_id.into_iter().chain(calls) {
-            let Some(id) = string(raw).filter(|id| !fits(id)) else { continue };
+            let Some(id) = string(raw).and_then(|id| fitted(&id)) else { continue };
             let start = (raw.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
             let span = start..start + raw.get().len();
-            edits.push(Edit::write(span, format!("\"{}\"", nine_letters(&id))));
+            edits.push(Edit::write(span, serde_json::to_string(&id).unwrap_or_default()));
         }
     }
     splice(body, &edits)
@@ -82,7 +94,7 @@ mod tests {
 
     fn fitted(body: &str, name: &str) -> String {
         let row = LookAlike::named(name);
-        let body = fit_call_ids(&Bytes::copy_from_slice(body.as_bytes()), row.as_ref());
+        let body = fit_call_ids(&Bytes::copy_from_slice(body.as_bytes()), row.as_ref(), SeenMarks::of(body.as_bytes()));
         String::from_utf8(body.to_vec()).unwrap()
     }
 
@@ -100,6 +112,10 @@ mod tests {
         // Others take any, and what fits stays.
         assert_eq!(fitted(&given, "vLLM"), given);
         assert_eq!(fitted(&body(&nine, &nine), "Mistral"), body(&nine, &nine));
+        // The vendor itself takes up to forty letters.
+        let (long, short) = ("c".repeat(46), short(&"c".repeat(46), LONGEST_IN_CHAT).into_owned());
+        assert_eq!(fitted(&body(&long, &long), "OpenAI itself"), body(&short, &short));
+        assert_eq!(fitted(&given, "OpenAI itself"), given);
         for broken in [r#"{"tool_call_id":"#, r#"{"messages":{"tool_calls":1}}"#, r#"{"messages":[{"tool_calls":1}]}"#]
         {
             assert_eq!(fitted(broken, "Mistral"), broken);

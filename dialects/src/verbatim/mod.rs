@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::json::count;
-use crate::mark::SeenMarks;
+use crate::mark::{MarkWatch, SeenMarks};
 use crate::scan;
 
 pub use breakpoints::{CachePlan, CacheWords, place_breakpoints};
@@ -303,16 +303,19 @@ pub(crate) fn peek(
 ) -> Result<Peek, Refusal> {
     let mut look = Look { body, spans: [const { None }; FIELDS] };
     let mut twice = None;
-    let mut marks = SeenMarks::default();
+    let mut watch = MarkWatch::default();
+    let mut tops = MarkWatch::default();
     let show = |name: &[u8], value| {
-        let Some(field) = field_of(name) else { return };
+        let Some(field) = field_of(name) else { return tops.top(name) };
         if let Some(slot) = look.spans.get_mut(field as usize)
             && slot.replace(value).is_some()
         {
             twice = Some(field);
         }
     };
-    let scanned = scan::watched(body, show, &mut marks);
+    let scanned = scan::watched(body, show, &mut watch);
+    let mut marks = watch.seen;
+    marks.models |= tops.seen.models;
     // The scan does not check the inside of strings. Most bodies are ASCII, which it tells.
     if (scanned.is_err() || !marks.is_ascii())
         && let Err(error) = std::str::from_utf8(body)

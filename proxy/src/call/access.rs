@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::header::WWW_AUTHENTICATE;
 use http::request;
 use sluicegate_dialects::hub::ErrorKind;
+use sluicegate_dialects::other_models;
 
 use crate::account::{Operation, RouteIx};
 use crate::consumer::Identified;
@@ -78,7 +79,26 @@ pub(super) fn hidden(context: &CallContext, head: &request::Parts, problem: Prob
 /// # Errors
 /// There is none, or it is not for this caller; where anything is not for everyone, both are told in the same words.
 pub(super) fn permitted(call: &InboundCall) -> Result<(RouteIx, usize, &Rule), Problem> {
-    permitted_model(call, call.model())
+    let granted = permitted_model(call, call.model())?;
+    for other in other_models(&call.body, call.peek.marks) {
+        permitted_beside(call, &other)?;
+    }
+    Ok(granted)
+}
+
+/// Checks that a caller may have a model that its call names beside its own. One that nothing here leads to is its provider's matter, unless
+/// its consumer is told by name what it may have.
+fn permitted_beside(call: &InboundCall, model: &str) -> Result<(), Problem> {
+    let (context, consumer) = (&call.context, call.context.consumer());
+    let is_denied = match context.ready.find(model, &call.headers, consumer, &|| call.asks()) {
+        Permission::Granted(..) => false,
+        Permission::Denied => true,
+        Permission::NotFound => consumer.is_some_and(|consumer| !consumer.may_ask_for(model)),
+    };
+    if !is_denied {
+        return Ok(());
+    }
+    Err(refusal(context, model, true, || keys(&call.headers, call.query()).next().is_some()))
 }
 
 /// The rule that takes a call to a path which passes unread, if its caller may have it. It asks for no model, so that what a consumer may

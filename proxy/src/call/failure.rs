@@ -19,7 +19,7 @@ use crate::state::Provider;
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::retry_after;
-use super::retry_policy::{Cooldown, Retry, RetryDecision};
+use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::transcoder;
 
 /// The failure of an attempt, or one before an attempt could be made.
@@ -256,7 +256,7 @@ impl Failure {
             // Only an error is passed on: a redirect would send the caller, and its key, somewhere else.
             FailureCause::Error { answer: ErrorAnswer { status, .. }, provider, .. }
                 if !(status.is_client_error() || status.is_server_error())
-                    || status == StatusCode::MISDIRECTED_REQUEST =>
+                    || retry_policy::is_about_connection(status) =>
             {
                 let message = format!(
                     "Provider `{}` answered with status {}, which is neither an answer nor an error.",

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::verbatim::{
     self, Edit, Envelope, Enveloped, Field, Governed, LabelPlace, NestedSetting, REQUEST_METADATA_HEADER,
 };
-use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SettingsWithin};
+use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SeenMarks, SettingsWithin};
 
 use crate::api::named_paths;
 use crate::api::profiles::Offer;
@@ -130,7 +130,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
     let added = headers.iter().filter_map(header).chain(labels_header(call, at.offer)).collect();
-    let Governed { body, dropped } = governed(&Bytes::from(body), provider)?;
+    let Governed { body, dropped } = governed(&Bytes::from(body), provider, SeenMarks::default())?;
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
     let body = match dialect.habits().envelope.zip(envelope) {
@@ -164,7 +164,7 @@ fn in_its_words(
     let body = unpacked(&body, at.offer);
     let body = dialect.disown(&body, seen, model);
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
-    let Governed { body, dropped } = governed(&body, provider)?;
+    let Governed { body, dropped } = governed(&body, provider, seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
     let dropped = dropped.len();
     Ok(Outgoing {
@@ -316,9 +316,9 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
 }
 
 /// The body with call ids that the provider takes and thoughts that it demands, under its policy for fields.
-fn governed(body: &Bytes, provider: &Provider) -> Result<Governed, Refusal> {
+fn governed(body: &Bytes, provider: &Provider, seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
-    let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row), row);
+    let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
     if provider.defaults.fields.is_empty() {
         return Ok(Governed { body, dropped: Vec::new() });
     }

@@ -103,6 +103,11 @@ pub(super) const fn is_credential(status: StatusCode) -> bool {
     matches!(status.as_u16(), 401..=403)
 }
 
+/// True if a status is about the connection that the gateway has made, of which the caller knows nothing.
+pub(super) const fn is_about_connection(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 407 | 421 | 425)
+}
+
 fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on: &RetryOn) -> RetryDecision {
     if error.is_context_overflow() {
         // The caller alone can shorten its prompt, whatever the status says.
@@ -114,7 +119,10 @@ fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on
         };
     }
     let wait = wait.map(|wait| wait.min(LONGEST_PAUSE));
-    let listed = on.statuses.binary_search(&status.as_u16()).is_ok();
+    let lists = |status: u16| on.statuses.binary_search(&status).is_ok();
+    // Cloudflare and others in front of vendors have numbers of their own (520 to 527, 530): no list can name them all.
+    let is_another = !matches!(status.as_u16(), 500..=504 | 529) && status.is_server_error() && lists(500);
+    let listed = lists(status.as_u16()) || is_another;
     let anywhere = allowed(listed);
     match status.as_u16() {
         429 => limited(error, wait, anywhere),
@@ -126,8 +134,8 @@ fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on
             counts_against_circuit: false,
             cooldown: if status == StatusCode::FORBIDDEN { Cooldown::None } else { Cooldown::CredentialRefused },
         },
-        // It can not do what this call asks for, or has it from somebody who should have asked elsewhere, and is well.
-        421 | 501 => RetryDecision {
+        // It can not do what this call asks for, or not on this connection (RFC 9110 15.5.8 and 15.5.20, RFC 8470 5.2), and is well.
+        407 | 421 | 425 | 501 => RetryDecision {
             retry: Retry::OtherEndpoint,
             end: AttemptEnd::ServerError,
             counts_against_circuit: false,
@@ -324,8 +332,15 @@ mod tests {
             assert_eq!((judged(code).retry, judged(code).cooldown), (Retry::No, Cooldown::None), "{code}");
             assert!(!judged(code).counts_against_circuit && fault(judged(code).end) == ErrorSource::Client, "{code}");
         }
-        for code in [401, 402, 403] {
+        for code in [401, 402, 403, 407, 421, 425] {
             assert_eq!(judged(code).retry, Retry::OtherEndpoint, "{code}");
+        }
+        for code in [505, 507, 520, 522, 525, 530, 598] {
+            assert_eq!(judged(code).retry, Retry::Anywhere, "{code}");
+            let without = RetryOn { statuses: vec![502], ..on() };
+            let status = StatusCode::from_u16(code).unwrap();
+            let judged = by_code(status, &error(ErrorKind::Internal, ""), None, &without);
+            assert_eq!(judged.retry, Retry::No, "{code}: it is not listed");
         }
         assert_eq!(judged(302).end, AttemptEnd::Malformed);
         let nothing = RetryOn { statuses: Vec::new(), ..on() };

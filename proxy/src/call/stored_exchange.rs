@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RANGE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::stored;
@@ -84,8 +84,8 @@ async fn asked(call: &Rc<InboundCall>, address: &StoredAddress, object: StoredOb
     let object = object.sends((sent, beside));
     let (route, at, rule) = rule(call, &object, model.as_deref())?;
     context.note(|entry| entry.route(route, at));
-    // What comes in ranges is not counted as the whole.
-    if let Some(results) = object.results().filter(|_| !call.headers.contains_key(RANGE)) {
+    // Ranges are asked of nobody: whatever the caller asks for, the whole comes.
+    if let Some(results) = object.results() {
         object.counts(context.worker.owned.counting(ListName::of_one(results)).await);
     }
     call.is_about(object);

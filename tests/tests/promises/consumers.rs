@@ -283,6 +283,33 @@ async fn models_are_listed_for_who_may_call_them() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_named_beside_the_calls_own_is_asked_for_too() {
+    let upstream = plain_upstream();
+    let text = consumers()
+        + &pool("p", &[provider("only", "OpenAI", upstream.address, "")], "")
+        + &route("plain", "  access: {from: Anyone}\n", "")
+        + &route("kept", KNOWN, "");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for (key, fields, status) in [
+        (OTHER, r#""fallbacks":["plain-2"]"#, 200),
+        (OTHER, r#""fallbacks":[{"model":"dear"}]"#, 403),
+        (OTHER, r#""models":["plain","dear"]"#, 403),
+        (OTHER, r#""m\u006fdels":["dear"]"#, 403),
+        (OTHER, r#""tools":[{"type":"advisor_20260301","name":"advisor","model":"dear"}]"#, 403),
+        (OTHER, r#""tools":[{"type":"function","function":{"name":"model"}}]"#, 200),
+        (ONE, r#""fallbacks":["dear","kept"]"#, 200),
+        ("nobodys-key-of-many-letters", r#""fallbacks":["dear"]"#, 200),
+        ("nobodys-key-of-many-letters", r#""fallbacks":["kept"]"#, 401),
+    ] {
+        let body = format!(r#"{{"model":"plain","messages":[{{"role":"user","content":"x"}}],{fields}}}"#);
+        let authorization = format!("Bearer {key}");
+        let headers = [("content-type", "application/json"), ("authorization", &*authorization)];
+        let answer = proxy.client().post(CHAT, &headers, body).await.unwrap();
+        assert_eq!(answer.status, status, "{key} {fields}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn both_keys_of_a_consumer_share_an_answer_and_another_consumer_does_not() {
     let upstream = plain_upstream();
     let cached = route("plain", "  cache: {ttl: 1h, scope: Consumer}\n", "");
