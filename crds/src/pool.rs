@@ -134,8 +134,8 @@ pub enum Strategy {
 pub struct PoolTimeouts {
     /// To have a connection, TLS included. Default: 5s.
     pub connect: Duration,
-    /// From sending the request to the first token of a stream, or to the head of a whole answer. Then another provider
-    /// is tried. Default: 60s.
+    /// From sending the request to the first token of a stream. Then another provider is tried. A whole answer has `total`
+    /// alone: its head comes when it is written. Default: 60s.
     pub first_token: Duration,
     /// Between two pieces of an answer. Default: 60s.
     pub idle: Duration,

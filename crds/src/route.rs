@@ -313,7 +313,7 @@ pub struct PoolRef {
     rules::ROUTE_TIMEOUTS_POSITIVE, rules::ROUTE_FIRST_TOKEN_WITHIN_TOTAL,
 ])))]
 pub struct RouteTimeouts {
-    /// From sending the request to the first token of a stream, or to the head of a whole answer. Left out: the pool's.
+    /// From sending the request to the first token of a stream; a whole answer has `total` alone. Left out: the pool's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token: Option<Duration>,
     /// Between two pieces of an answer. Left out: the pool's.

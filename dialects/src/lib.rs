@@ -60,9 +60,9 @@ pub use codec::{AnswerName, Encoded, EncodedReply, Malformed, ProviderProfile, R
 pub use dialect::Dialect;
 pub use dispatch::{StreamDecoder, StreamEncoder};
 pub use embeddings::EmbeddingAnswer;
+pub use mark::SeenMarks;
 pub use model_list::{ListedModel, Modality, ModelCapability, ModelPage, TokenPrices};
 pub use named_files::{named_files, renamed_files};
-pub use mark::SeenMarks;
 pub use openai_responses::stored;
 pub use other_models::other_models;
 pub use refusal_watch::RefusalWatch;

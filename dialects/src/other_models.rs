@@ -43,7 +43,10 @@ mod tests {
     #[test]
     fn every_model_beside_the_calls_own_is_found() {
         for (body, models) in [
-            (r#"{"model":"m","fallbacks":[{"model":"a"},"b"],"tools":[{"type":"advisor","model":"c"}]}"#, &["a", "b", "c"][..]),
+            (
+                r#"{"model":"m","fallbacks":[{"model":"a"},"b"],"tools":[{"type":"advisor","model":"c"}]}"#,
+                &["a", "b", "c"][..],
+            ),
             (r#"{"model":"m","models":["x","x"]}"#, &["x"]),
             (r#"{"model":"m","tools":[{"mod\u0065l":"a"}],"f\u0061llbacks":["b"]}"#, &["a", "b"]),
             (r#"{"model":"m","tools":[{"name":"model"}],"messages":[{"model":"m"}],"fallbacks":"x"}"#, &[]),

@@ -423,7 +423,10 @@ impl Attempt<'_> {
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let body = error_body::told(self.call, (self.provider, self.sent.key), &body);
         let error = failure::read(dialect, (status, &headers), &body);
-        let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
+        let mut decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
+        if self.call.operation.generates() && !self.call.is_bound() {
+            decision = retry_policy::of_missing_model(decision, status);
+        }
         let decision = self.decided(decision, error.kind);
         let key = open.key().cloned();
         self.settle_answered(open, decision, status.as_u16());

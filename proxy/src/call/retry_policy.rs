@@ -103,6 +103,17 @@ pub(super) const fn is_credential(status: StatusCode) -> bool {
     matches!(status.as_u16(), 401..=403)
 }
 
+/// The beginning of what is said of one request that is larger than a whole window's share.
+const ALONE_TOO_LARGE: &str = "Request too large";
+
+/// The decision about a model that a provider does not have (any more), though its pool says that it serves it: another one may have it.
+pub(super) const fn of_missing_model(decision: RetryDecision, status: StatusCode) -> RetryDecision {
+    match (status.as_u16(), decision.retry) {
+        (404 | 410, Retry::No) => RetryDecision { retry: Retry::OtherEndpoint, ..decision },
+        _ => decision,
+    }
+}
+
 /// True if a status is about the connection that the gateway has made, of which the caller knows nothing.
 pub(super) const fn is_about_connection(status: StatusCode) -> bool {
     matches!(status.as_u16(), 407 | 421 | 425)
@@ -137,6 +148,22 @@ fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on
         // It can not do what this call asks for, or not on this connection (RFC 9110 15.5.8 and 15.5.20, RFC 8470 5.2), and is well.
         407 | 421 | 425 | 501 => RetryDecision {
             retry: Retry::OtherEndpoint,
+            end: AttemptEnd::ServerError,
+            counts_against_circuit: false,
+            cooldown: Cooldown::None,
+        },
+        // The account is held up (Fireworks).
+        412 => RetryDecision {
+            retry: Retry::OtherEndpoint,
+            end: AttemptEnd::ClientError,
+            counts_against_circuit: false,
+            cooldown: Cooldown::None,
+        },
+        // Groq says so of a request that is larger than a minute's share.
+        413 if error.message.starts_with(ALONE_TOO_LARGE) => limited(error, wait, anywhere),
+        // No room at the tier that was asked for (Groq).
+        498 => RetryDecision {
+            retry: allowed(lists(503)),
             end: AttemptEnd::ServerError,
             counts_against_circuit: false,
             cooldown: Cooldown::None,
@@ -181,7 +208,7 @@ pub(super) const fn at_named_path(decision: RetryDecision, may_be_repeated: bool
 fn limited(error: &ProviderError, wait: Option<Duration>, retry: Retry) -> RetryDecision {
     let end = AttemptEnd::RateLimited;
     // One request that is larger than a minute's share: smaller ones pass.
-    let alone_too_large = error.message.starts_with("Request too large");
+    let alone_too_large = error.message.starts_with(ALONE_TOO_LARGE);
     match error.kind {
         ErrorKind::Quota => RetryDecision {
             retry: Retry::OtherEndpoint,
@@ -393,7 +420,7 @@ mod tests {
     #[test]
     fn another_key_is_for_what_is_limited_or_refused_and_for_nothing_else() {
         for code in 400..600 {
-            assert_eq!(judged(code).is_about_the_key(), matches!(code, 401..=403 | 429), "{code}");
+            assert_eq!(judged(code).is_about_the_key(), matches!(code, 401..=403 | 412 | 429), "{code}");
         }
     }
 

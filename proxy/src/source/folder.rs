@@ -1,5 +1,6 @@
 //! Reads a folder of manifests, as `kubectl apply -f DIR` does: its own `*.yaml`, `*.yml` and `*.json`, no sub-folders.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,25 @@ pub(super) fn read(path: &Path) -> Folder {
         folder.files.clear();
     }
     folder
+}
+
+impl Folder {
+    /// Files that held something before and are empty now are being written, or were left so by a full disk: what they last said still
+    /// counts. `held` has the names of those that hold something.
+    pub(super) fn keep_emptied(&mut self, held: &mut BTreeSet<String>) {
+        let is_empty = |text: &str| text.trim_start_matches('\u{feff}').trim().is_empty();
+        for (name, text) in &self.files {
+            if !is_empty(text) {
+                held.insert(name.clone());
+            } else if held.contains(name) {
+                let message = "is empty: what it held before serves on; remove the file, or leave a comment in it, to withdraw that";
+                self.problems.push(SourceProblem::of_file(name, "NotRead", message.to_owned()));
+                self.unread.push(name.clone());
+            }
+        }
+        let there = |name: &String| self.files.iter().any(|(file, _)| file == name) || self.unread.contains(name);
+        held.retain(there);
+    }
 }
 
 fn is_blank(text: &str) -> bool {

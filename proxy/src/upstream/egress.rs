@@ -245,7 +245,12 @@ impl Door {
             407 => {
                 Err(self.failed(SendErrorKind::Local, "it wants a login (407): write http://USER:PASSWORD@HOST:PORT"))
             }
-            status => Err(self.failed(SendErrorKind::Refused, &format!("it makes no tunnel to {place}: {status}"))),
+            // It has found nobody there (502 to 504); else it is its own rule, which says nothing of the provider.
+            status => {
+                let kind =
+                    if (502..=504).contains(&status) { SendErrorKind::Unreachable } else { SendErrorKind::Local };
+                Err(self.failed(kind, &format!("it makes no tunnel to {place}: {status}")))
+            }
         }
     }
 

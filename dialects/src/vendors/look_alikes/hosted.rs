@@ -200,6 +200,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("safety_identifier", Drop),
             ("prompt_cache_retention", Drop),
             ("verbosity", Drop),
+            ("top_k", Drop),
             ("modalities", Drop),
             ("logit_bias", Refuse),
             ("audio", Refuse),
@@ -251,6 +252,14 @@ pub(super) const ROWS: [LookAlike; 21] = [
         content_lists: true,
         efforts: Some(&["low", "medium", "high"]),
         calls: &[CallHabit::Whole],
+        // 400, "Unknown name": what is not in its list of parameters.
+        fields: &[
+            ("top_k", Drop),
+            ("seed", Drop),
+            ("frequency_penalty", Drop),
+            ("presence_penalty", Drop),
+            ("logit_bias", Refuse),
+        ],
         ..HOSTED
     },
     // The models in its cloud; who runs it himself names it.

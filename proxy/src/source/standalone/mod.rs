@@ -67,6 +67,8 @@ pub struct Source {
     configuration: watch::Sender<Option<Arc<Configuration>>>,
     report: watch::Sender<Arc<Report>>,
     missing: MissingObjects,
+    /// Names of files that hold something.
+    held: BTreeSet<String>,
     looked_again: bool,
     again: bool,
     telling: Telling,
@@ -96,6 +98,7 @@ impl Source {
             configuration,
             report,
             missing,
+            held: BTreeSet::new(),
             looked_again: false,
             again: false,
             telling,
@@ -119,7 +122,8 @@ impl Source {
 
     /// Reads, compiles and publishes once. Returns whether it should soon be read again.
     fn load(&mut self) -> bool {
-        let folder = folder::read(&self.path);
+        let mut folder = folder::read(&self.path);
+        folder.keep_emptied(&mut self.held);
         let current = self.configuration.borrow().clone();
         // A folder that is gone or empty says nothing about what is to run: rather a volume not mounted than a wish.
         if folder.files.is_empty() {

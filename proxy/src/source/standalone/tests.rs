@@ -133,9 +133,22 @@ fn a_half_written_file_takes_nothing_down() {
     source.load();
     assert_eq!(runs(&subscription), before);
     assert_eq!(subscription.report.borrow().problems[0].file.as_deref(), Some("route.yaml"));
+    write(folder.path(), "route.yaml", "");
+    for _ in 0..3 {
+        std::thread::sleep(SETTLE);
+        source.load();
+        assert_eq!(runs(&subscription), before, "however long it is empty");
+    }
     write(folder.path(), "route.yaml", &route("main"));
     source.load();
     assert!(subscription.report.borrow().problems.is_empty());
+    // One that says so in a comment holds nothing by somebody's will.
+    write(folder.path(), "route.yaml", "# gone");
+    std::thread::sleep(SETTLE);
+    source.load();
+    std::thread::sleep(SETTLE);
+    source.load();
+    assert_ne!(runs(&subscription), before);
 }
 
 #[tokio::test]
