@@ -432,7 +432,10 @@ impl Attempt<'_> {
         self.settle_answered(open, decision, status.as_u16());
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
-        self.note_error(retry_policy::fault(decision.end), error.kind, detail);
+        let is_about_us = retry_policy::is_credential(retry_policy::meant(status, error.kind));
+        let is_ours = is_about_us && !self.provider.takes_callers_key();
+        let fault = if is_ours { ErrorSource::Gateway } else { retry_policy::fault(decision.end) };
+        self.note_error(fault, error.kind, detail);
         // Keys that are over are refused by Amazon with 403.
         if let (401 | 403, Some(Credential::Token(token))) =
             (retry_policy::meant(status, error.kind).as_u16(), self.provider.credential_of(self.sent.key))
@@ -442,7 +445,6 @@ impl Attempt<'_> {
             token.refused(open.endpoint());
         }
         let headers = headers::back(headers, (dialect, self.call.dialect()));
-        let is_about_us = retry_policy::is_credential(retry_policy::meant(status, error.kind));
         let answer = ErrorAnswer { dialect, status, headers, body, error: Box::new(error) };
         Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }

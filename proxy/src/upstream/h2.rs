@@ -202,7 +202,8 @@ impl SharedConn {
         match answered {
             Ok(response) => Ok(response),
             Err(mut failed) => {
-                let sent = failed.take_message().is_none();
+                // One that waited for its stream has not left, whatever became of it.
+                let sent = failed.take_message().is_none() && begun.get();
                 let (fate, of_all) = fate(failed.error(), sent);
                 self.closing.set(self.closing.get() || of_all);
                 let echo = of_all && fate == Fate::Unknown && self.failed.replace(true);

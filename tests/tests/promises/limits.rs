@@ -19,7 +19,7 @@ fn two(bad: &Upstream, kind: &str, well: std::net::SocketAddr) -> String {
 #[tokio::test]
 async fn the_callers_own_error_comes_back_as_the_provider_wrote_it_and_is_asked_once() {
     let well = good();
-    for code in [400, 404, 409, 413, 422] {
+    for code in [400, 409, 413, 422] {
         let headers = [("content-type", "application/json"), ("x-request-id", "theirs"), ("x-odd", "kept")];
         let bad = Upstream::always(vec![answer(code, &headers, ODD)]).unwrap();
         let proxy = Proxy::start(&[("all.yaml", &two(&bad, "OpenAI", well.address))], &[]).unwrap();
@@ -31,6 +31,24 @@ async fn the_callers_own_error_comes_back_as_the_provider_wrote_it_and_is_asked_
             assert_eq!(said.header("x-upstream-request-id"), "theirs");
         }
         assert_eq!(bad.calls(), 2, "{code}: asked once each");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_a_provider_has_no_longer_is_asked_of_the_next_one() {
+    let well = good();
+    for code in [404, 410, 412, 498] {
+        let bad = Upstream::always(vec![answer(code, &[("content-type", "application/json")], ODD)]).unwrap();
+        let proxy = Proxy::start(&[("all.yaml", &two(&bad, "OpenAI", well.address))], &[]).unwrap();
+        for stream in [false, true] {
+            let said = proxy.client().post(CHAT, &[], chat("m", stream)).await.unwrap();
+            assert!(said.is_good(), "{code}: {} {}", said.status, said.text());
+        }
+        // Where nobody has it, its own words come back.
+        let alone = pool("p", &[provider("only", "OpenAI", bad.address, "")], "") + &route("m", "p");
+        let proxy = Proxy::start(&[("all.yaml", &alone)], &[]).unwrap();
+        let said = proxy.client().post(CHAT, &[], chat("m", false)).await.unwrap();
+        assert_eq!((said.status, said.body[..] == *ODD), (code, true));
     }
 }
 
