@@ -54,6 +54,7 @@ mod text;
 mod thoughts;
 mod token_count;
 mod tool_names;
+mod tool_results;
 pub mod vendors;
 pub mod verbatim;
 
