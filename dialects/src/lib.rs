@@ -6,6 +6,7 @@ mod account_trouble;
 mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
+mod call_arguments;
 pub mod call_id;
 mod codec;
 mod cohere_chat;
@@ -20,11 +21,13 @@ pub mod estimate;
 mod event_stream;
 pub mod fold;
 pub mod form;
+mod format_in_words;
 mod frames;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a check says what it expects")]
 pub mod fuzzing;
 mod gemini;
+mod grammar;
 pub mod hub;
 mod json;
 mod json_array;
@@ -52,6 +55,7 @@ mod text;
 mod thoughts;
 mod token_count;
 mod tool_names;
+mod tool_results;
 pub mod vendors;
 pub mod verbatim;
 

@@ -1,6 +1,7 @@
 //! Content blocks written to the wire, and the rules for content that Anthropic has no block for.
 
 use super::place::part_path;
+use crate::call_arguments::as_object;
 use crate::call_id;
 use crate::codec::ServerTools;
 use crate::dialect::Dialect;
@@ -14,10 +15,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-
-/// The place of arguments that a model wrote as broken JSON, or as JSON that is no object: `input` must be an object,
-/// and the conversation must still show the model what it wrote.
-const UNPARSED: &str = "_unparsed_arguments";
 
 /// The reason why a part can not be said.
 #[derive(Debug)]
@@ -407,17 +404,8 @@ fn image_type(media_type: &str) -> &str {
 
 /// A call's arguments as the object that `input` must be.
 pub(super) fn input(arguments: &str) -> Cow<'_, RawValue> {
-    let text = arguments.trim();
-    if let Ok(raw) = serde_json::from_str::<&RawValue>(text)
-        && text.starts_with('{')
-    {
-        return Cow::Borrowed(raw);
+    match as_object(arguments) {
+        Cow::Borrowed(text) => serde_json::from_str(text).map(Cow::Borrowed).unwrap_or(Cow::Borrowed(RawValue::NULL)),
+        Cow::Owned(text) => Cow::Owned(RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())),
     }
-    let object = if text.is_empty() {
-        "{}".to_owned()
-    } else {
-        let said = serde_json::to_string(arguments).unwrap_or_default();
-        format!("{{\"{UNPARSED}\":{said}}}")
-    };
-    Cow::Owned(RawValue::from_string(object).unwrap_or_else(|_| RawValue::NULL.to_owned()))
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::value::RawValue;
 
+use crate::call_arguments::as_object;
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Content, Fields, Part, Source, ToolCall};
@@ -21,8 +22,6 @@ const DOCUMENTS: [(&str, &str); 9] = [
     ("txt", "text/plain"),
     ("md", "text/markdown"),
 ];
-/// The place of arguments that a model wrote as broken JSON: `input` must be an object.
-const UNPARSED: &str = "_unparsed_arguments";
 
 /// The members of a block, of which it has one.
 const BLOCK: [&str; 12] = [
@@ -243,16 +242,7 @@ pub(super) fn write_call(id: &str, call: &ToolCall, json: &mut Writer) {
     json.text_field("toolUseId", id);
     json.text_field("name", name);
     json.key("input");
-    let text = arguments.trim();
-    if text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-        json.raw(text);
-    } else {
-        json.open(b'{');
-        if !text.is_empty() {
-            json.text_field(UNPARSED, arguments);
-        }
-        json.close(b'}');
-    }
+    json.raw(&as_object(arguments));
     json.close(b'}');
     json.close(b'}');
 }

@@ -22,7 +22,8 @@ pub(super) fn decode_counted(body: &[u8]) -> Result<Call, Refusal> {
 
 /// Writes what a provider is sent. Betas stand in the body.
 pub(super) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
-    let Encoded { body, dropped, headers, clamped } = anthropic_messages::request::encode(call, profile, path)?;
+    let Encoded { body, dropped, headers, clamped } =
+        anthropic_messages::request::encode_for(call, profile, path, true)?;
     let betas = headers.iter().filter(|(name, _)| name == BETAS).flat_map(|(_, line)| line.split(','));
     let betas: Vec<String> = betas.map(|beta| beta.trim().to_owned()).collect();
     let said = Enveloped { model: &call.model, stream: call.stream, betas: &betas };

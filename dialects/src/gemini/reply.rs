@@ -5,13 +5,11 @@ use serde_json::value::RawValue;
 use super::logprobs;
 use super::signature::Pending;
 use super::wire::{self, Candidate, Ended, WireAnswer};
+use crate::call_arguments::UNPARSED;
 use crate::codec::{EncodedReply, Malformed};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Part, Reply, Source, Stop, ToolCall};
 use crate::json::Writer;
-
-/// The place of arguments that a model wrote as broken JSON: `args` must be an object.
-const UNPARSED: &str = "_unparsed_arguments";
 
 /// Reads a whole answer. A prompt that was blocked is an answer that refuses.
 ///

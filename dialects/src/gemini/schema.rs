@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::codec::Refusal;
+use crate::grammar::merge;
 use crate::hub::Raw;
 use crate::json::{Path, camel_case};
 
@@ -175,23 +176,6 @@ fn inner(value: Value, at: &str, lost: &mut dyn FnMut(String)) -> Value {
     match value {
         Value::Object(schema) => Value::Object(to_gemini(schema, at, lost)),
         other => other,
-    }
-}
-
-/// Adds what one of `allOf` says; what is said already stays.
-fn merge(schema: &mut Map<String, Value>, part: Value) {
-    let Value::Object(part) = part else { return };
-    for (name, value) in part {
-        match (schema.get_mut(&name), value) {
-            (Some(Value::Object(members)), Value::Object(more)) => {
-                for (name, value) in more {
-                    members.entry(name).or_insert(value);
-                }
-            }
-            (Some(Value::Array(list)), Value::Array(more)) if name == "required" => list.extend(more),
-            (Some(_), _) => {}
-            (None, value) => drop(schema.insert(name, value)),
-        }
     }
 }
 

@@ -267,7 +267,7 @@ pub(crate) fn pieces(raw: &RawValue) -> Option<Vec<ContentPiece<'_>>> {
         match serde_json::from_str(raw.get()) {
             Ok(Listed { r#type, text: Some(text), .. }) if is_text(&r#type) => pieces.push(ContentPiece::Text(text)),
             Ok(Listed { r#type, thinking: Some(thoughts), .. }) if r#type == "thinking" => {
-                pieces.extend(texts(thoughts).into_iter().map(ContentPiece::Thinking));
+                pieces.extend(thinking_texts(thoughts).into_iter().map(ContentPiece::Thinking));
             }
             _ => pieces.push(Text::of(raw).map_or(ContentPiece::Other(raw), ContentPiece::Text)),
         }
@@ -289,7 +289,7 @@ fn is_text(kind: &str) -> bool {
 }
 
 /// The texts of a thinking piece: itself one, or a list of pieces of text.
-fn texts(raw: &RawValue) -> Vec<Text> {
+pub(crate) fn thinking_texts(raw: &RawValue) -> Vec<Text> {
     if let Some(text) = Text::of(raw) {
         return vec![text];
     }

@@ -1,8 +1,11 @@
 //! The settings that models at Bedrock take beside Converse's own, where that differs from one to the next.
 //!
 //! Sources, in Amazon's documentation: "Prompt caching for faster model inference" (which models have points), "Extended thinking"
-//! (Claude's budget), Nova's "Extended thinking" and "Complete request schema" (`reasoningConfig`, `topK`), "OpenAI models" (efforts).
-//! A model that is not here is told nothing that it may not know.
+//! (Claude's budget), Nova's "Extended thinking" and "Complete request schema" (`reasoningConfig`, `topK`), "OpenAI models" (efforts),
+//! "Get validated JSON results from models" (schemas, which "select models" take).
+//! A model that is not here is told nothing that it may not know, but for a schema: a profile's ARN does not say which model it has.
+
+use super::claude;
 
 /// The way in which a model is told how much to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub(crate) struct BedrockModel {
     pub(crate) caches_tools: bool,
     /// True if it takes tools whose arguments have to match.
     pub(crate) strict_tools: bool,
+    /// True if it takes a schema for its answer.
+    pub(crate) schemas: bool,
 }
 
 const UNKNOWN: BedrockModel = BedrockModel {
@@ -63,7 +68,9 @@ const UNKNOWN: BedrockModel = BedrockModel {
     caches: false,
     caches_tools: false,
     strict_tools: false,
+    schemas: true,
 };
+const WITHOUT_SCHEMAS: BedrockModel = BedrockModel { schemas: false, ..UNKNOWN };
 const CLAUDE: BedrockModel = BedrockModel {
     thinking: ConverseThinking::Budget,
     top_k: ConverseTopK::Field,
@@ -71,29 +78,62 @@ const CLAUDE: BedrockModel = BedrockModel {
     caches: true,
     caches_tools: true,
     strict_tools: true,
+    schemas: true,
 };
+/// Those that [`claude`] says it of.
+const CLAUDE_WITHOUT_SCHEMAS: BedrockModel = BedrockModel { strict_tools: false, schemas: false, ..CLAUDE };
 const NOVA: BedrockModel =
-    BedrockModel { top_k: ConverseTopK::InConfig, signature: SignatureUse::Own, caches: true, ..UNKNOWN };
+    BedrockModel { top_k: ConverseTopK::InConfig, signature: SignatureUse::Own, caches: true, ..WITHOUT_SCHEMAS };
 
 /// Words in models' names, and the facts known of each. The first that stands in a name counts.
-static MODELS: [(&str, BedrockModel); 6] = [
+static MODELS: [(&str, BedrockModel); 14] = [
     ("anthropic.", CLAUDE),
     ("claude", CLAUDE),
     ("nova-2", BedrockModel { thinking: ConverseThinking::Config(&["low", "medium", "high"]), ..NOVA }),
     ("nova", NOVA),
     ("gpt-oss", BedrockModel { thinking: ConverseThinking::Effort(&["low", "medium", "high"]), ..UNKNOWN }),
+    // Its older models; the newer ones (`magistral`, `ministral`, `mistral-large-3`, `voxtral`) take schemas.
+    ("mistral-7b", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
+    ("mixtral", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
+    ("mistral-large-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
+    ("mistral-small-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
     ("mistral", BedrockModel { top_k: ConverseTopK::Field, ..UNKNOWN }),
+    ("meta.llama", WITHOUT_SCHEMAS),
+    ("cohere.command", WITHOUT_SCHEMAS),
+    ("ai21.", WITHOUT_SCHEMAS),
+    ("deepseek.r1", WITHOUT_SCHEMAS),
 ];
 
 /// The facts known of a model, by its id, its inference profile's or its ARN.
 pub(crate) fn bedrock(model: &str) -> &'static BedrockModel {
     const NOTHING: &BedrockModel = &UNKNOWN;
+    const OLD_CLAUDE: &BedrockModel = &CLAUDE_WITHOUT_SCHEMAS;
+    if model.contains("claude") && !claude(model).keeps_to_schemas(true) {
+        return OLD_CLAUDE;
+    }
     MODELS.iter().find(|(word, _)| model.contains(word)).map_or(NOTHING, |(_, row)| row)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_goes_to_models_that_take_one_and_to_those_that_nobody_knows() {
+        for (model, schemas, strict_tools) in [
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", true, true),
+            ("us.anthropic.claude-sonnet-4-20250514-v1:0", false, false),
+            ("us.anthropic.claude-opus-4-8", false, false),
+            ("us.amazon.nova-2-lite-v1:0", false, false),
+            ("us.meta.llama4-maverick-17b-instruct-v1:0", false, false),
+            ("mistral.mistral-large-2407-v1:0", false, false),
+            ("mistral.mistral-large-3-675b-instruct", true, false),
+            ("openai.gpt-oss-120b-1:0", true, false),
+            ("arn:aws:bedrock:us-east-1:1:application-inference-profile/a1", true, false),
+        ] {
+            assert_eq!((bedrock(model).schemas, bedrock(model).strict_tools), (schemas, strict_tools), "{model}");
+        }
+    }
 
     #[test]
     fn the_first_word_that_stands_in_a_name_counts() {

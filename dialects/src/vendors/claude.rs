@@ -1,8 +1,10 @@
 //! The settings that Anthropic's models take, by a piece of their name.
 //!
 //! Sources, read in November 2026: platform.claude.com/docs/en/models (limits, thinking, effort),
-//! platform.claude.com/docs/en/about-claude/models/migration-guide (sampling since Claude Opus 4.7, budgets), and the
-//! refusals that the API gives (temperature and `top_p` together, since Claude Opus 4.1).
+//! platform.claude.com/docs/en/about-claude/models/migration-guide (sampling since Claude Opus 4.7, budgets),
+//! platform.claude.com/docs/en/build-with-claude/structured-outputs (schemas, since Claude 4.5), and the refusals that the APIs
+//! give (temperature and `top_p` together, since Claude Opus 4.1; schemas at Bedrock, since Claude Opus 4.7:
+//! `output_config.format: Extra inputs are not permitted`, `tools.0.custom.strict: Extra inputs are not permitted`).
 
 /// The way in which a model is told to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,17 @@ pub(crate) enum SamplingTaken {
     None,
 }
 
+/// The places at which a model keeps to a schema, of its answer and of a strict tool's arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SchemasKept {
+    /// Nowhere: it refuses one.
+    Nowhere,
+    /// Not at Bedrock, which checks the fields of the newest models by an older list.
+    NotAtBedrock,
+    /// At Bedrock, too.
+    Everywhere,
+}
+
 /// A model, or a family of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claude {
@@ -36,6 +49,8 @@ pub(crate) struct Claude {
     pub(crate) can_rest: bool,
     /// The settings for sampling that it takes.
     pub(crate) sampling: SamplingTaken,
+    /// The places at which it keeps to a schema.
+    pub(crate) schemas: SchemasKept,
     /// The most tokens that it answers with; `None`: nobody has said.
     pub(crate) max_output: Option<u64>,
 }
@@ -44,51 +59,65 @@ const fn row(
     pieces: &'static [&'static str],
     thinking: ThinkingMode,
     sampling: SamplingTaken,
+    schemas: SchemasKept,
     max_output: u64,
 ) -> Claude {
-    Claude { pieces, thinking, can_rest: true, sampling, max_output: Some(max_output) }
+    Claude { pieces, thinking, can_rest: true, sampling, schemas, max_output: Some(max_output) }
+}
+
+/// A model from before schemas.
+const fn old(pieces: &'static [&'static str], thinking: ThinkingMode, max_output: u64) -> Claude {
+    row(pieces, thinking, SamplingTaken::All, SchemasKept::Nowhere, max_output)
+}
+
+/// One of the newest, since Claude Opus 4.7.
+const fn new(pieces: &'static [&'static str]) -> Claude {
+    row(pieces, ThinkingMode::Adaptive, SamplingTaken::None, SchemasKept::NotAtBedrock, 128_000)
 }
 
 /// The first that matches counts.
 const MODELS: [Claude; 13] = [
-    row(&["claude-instant", "claude-2"], ThinkingMode::Never, SamplingTaken::All, 4096),
-    row(&["claude-3-7"], ThinkingMode::Budget, SamplingTaken::All, 64_000),
-    row(&["claude-3-5"], ThinkingMode::Never, SamplingTaken::All, 8192),
-    row(&["claude-3"], ThinkingMode::Never, SamplingTaken::All, 4096),
-    row(&["claude-opus-4-0", "claude-opus-4-2025", "claude-opus-4@"], ThinkingMode::Budget, SamplingTaken::All, 32_000),
-    row(&["claude-opus-4-1"], ThinkingMode::Budget, SamplingTaken::One, 32_000),
-    row(
-        &["claude-sonnet-4-0", "claude-sonnet-4-2025", "claude-sonnet-4@"],
-        ThinkingMode::Budget,
-        SamplingTaken::All,
-        64_000,
-    ),
+    old(&["claude-instant", "claude-2"], ThinkingMode::Never, 4096),
+    old(&["claude-3-7"], ThinkingMode::Budget, 64_000),
+    old(&["claude-3-5"], ThinkingMode::Never, 8192),
+    old(&["claude-3"], ThinkingMode::Never, 4096),
+    old(&["claude-opus-4-0", "claude-opus-4-2025", "claude-opus-4@"], ThinkingMode::Budget, 32_000),
+    row(&["claude-opus-4-1"], ThinkingMode::Budget, SamplingTaken::One, SchemasKept::Nowhere, 32_000),
+    old(&["claude-sonnet-4-0", "claude-sonnet-4-2025", "claude-sonnet-4@"], ThinkingMode::Budget, 64_000),
     row(
         &["claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"],
         ThinkingMode::Budget,
         SamplingTaken::One,
+        SchemasKept::Everywhere,
         64_000,
     ),
-    row(&["claude-opus-4-6", "claude-sonnet-4-6"], ThinkingMode::Adaptive, SamplingTaken::One, 128_000),
-    row(&["claude-opus-4-7", "claude-opus-4-8"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
+    row(
+        &["claude-opus-4-6", "claude-sonnet-4-6"],
+        ThinkingMode::Adaptive,
+        SamplingTaken::One,
+        SchemasKept::Everywhere,
+        128_000,
+    ),
+    new(&["claude-opus-4-7", "claude-opus-4-8"]),
     // They think always, and refuse `thinking: disabled`.
-    Claude {
-        can_rest: false,
-        ..row(
-            &["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"],
-            ThinkingMode::Adaptive,
-            SamplingTaken::None,
-            128_000,
-        )
-    },
-    row(&["claude-haiku-5"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
-    row(&["claude-opus-5", "claude-sonnet-5"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
+    Claude { can_rest: false, ..new(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"]) },
+    new(&["claude-haiku-5"]),
+    new(&["claude-opus-5", "claude-sonnet-5"]),
 ];
 
 impl Claude {
     /// True if it goes on from a last turn that is its own. Those that are told to think by effort, all since Claude 4.6, refuse one.
     pub(crate) fn takes_prefill(&self) -> bool {
         self.thinking != ThinkingMode::Adaptive
+    }
+
+    /// True if it can be held to a schema, with its answer and with a strict tool's arguments.
+    pub(crate) fn keeps_to_schemas(&self, at_bedrock: bool) -> bool {
+        match self.schemas {
+            SchemasKept::Nowhere => false,
+            SchemasKept::NotAtBedrock => !at_bedrock,
+            SchemasKept::Everywhere => true,
+        }
     }
 }
 
@@ -98,6 +127,7 @@ const UNKNOWN: Claude = Claude {
     thinking: ThinkingMode::Adaptive,
     can_rest: true,
     sampling: SamplingTaken::One,
+    schemas: SchemasKept::Everywhere,
     max_output: None,
 };
 
@@ -134,6 +164,21 @@ mod tests {
         assert_eq!(claude("claude-haiku-5 or claude-3-7").pieces, ["claude-3-7"]);
         for unknown in ["", "claude", "claude-", "gpt-5", "opus-4-1", "claude-next"] {
             assert!(claude(unknown).pieces.is_empty(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn schemas_are_kept_since_claude_4_5_and_not_by_the_newest_at_bedrock() {
+        for (model, anthropic, bedrock) in [
+            ("claude-opus-4-1-20250805", false, false),
+            ("anthropic.claude-sonnet-4-20250514-v1:0", false, false),
+            ("anthropic.claude-sonnet-4-5-20250929-v1:0", true, true),
+            ("claude-opus-4-8", true, false),
+            ("claude-sonnet-5-5", true, false),
+            ("claude-of-tomorrow", true, true),
+        ] {
+            let kept = |at_bedrock| claude(model).keeps_to_schemas(at_bedrock);
+            assert_eq!((kept(false), kept(true)), (anthropic, bedrock), "{model}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The settings that Google's models take and refuse, where that differs from one to the next.
 //!
-//! Source: ai.google.dev/gemini-api/docs, "Models", "Thinking" and "Thought signatures". What is not here is taken to be
+//! Source: ai.google.dev/gemini-api/docs, "Models", "Thinking", "Thought signatures" and "Structured outputs". What is not here is taken to be
 //! as the newest.
 
 /// The way in which a model is told how much to think.
@@ -30,6 +30,8 @@ pub(crate) struct Gemini {
     pub(crate) signed_calls: bool,
     /// True if a tool's result may hold pictures; else they stand behind it.
     pub(crate) pictures_in_results: bool,
+    /// True if it takes a form for its answer beside tools.
+    pub(crate) format_beside_tools: bool,
 }
 
 const LEVELS: &[&str] = &["minimal", "low", "medium", "high"];
@@ -47,12 +49,24 @@ const MODELS: [(&str, Gemini); 8] = [
 ];
 
 const fn old(thinking: GeminiThinking, max_output: u64) -> Gemini {
-    Gemini { max_output: Some(max_output), thinking, signed_calls: false, pictures_in_results: false }
+    Gemini {
+        max_output: Some(max_output),
+        thinking,
+        signed_calls: false,
+        pictures_in_results: false,
+        format_beside_tools: false,
+    }
 }
 
 const fn new(levels: &'static [&'static str]) -> Gemini {
     let thinking = GeminiThinking::Level(levels);
-    Gemini { max_output: Some(65_536), thinking, signed_calls: true, pictures_in_results: true }
+    Gemini {
+        max_output: Some(65_536),
+        thinking,
+        signed_calls: true,
+        pictures_in_results: true,
+        format_beside_tools: true,
+    }
 }
 
 /// The facts known of a model; `models/` may stand before its name.
@@ -78,5 +92,6 @@ mod tests {
         assert_eq!(gemini("gemini-3.5-flash").thinking, GeminiThinking::Level(LEVELS));
         assert_eq!((gemini("gemini-4").max_output, gemini("gemini-4").signed_calls), (None, true));
         assert!(!gemini("tuned-model").signed_calls);
+        assert!(!gemini("gemini-2.5-pro").format_beside_tools && gemini("gemini-flash-latest").format_beside_tools);
     }
 }

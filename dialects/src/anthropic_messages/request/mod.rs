@@ -3,12 +3,10 @@
 mod cross_dialect;
 mod read;
 mod sampling;
-mod schema;
 mod thinking;
 mod tools;
 mod turns;
 mod write;
 
 pub(crate) use read::{decode, decode_counted};
-pub(crate) use schema::closed;
-pub(crate) use write::encode;
+pub(crate) use write::{encode, encode_for};

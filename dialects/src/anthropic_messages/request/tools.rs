@@ -1,9 +1,9 @@
 //! Tools and the choice among them, in both directions.
 
-use super::schema;
 use crate::anthropic_messages::blocks_out::BlockWriter;
 use crate::codec::{ProviderProfile, Refusal, no_tool_to_call};
 use crate::dialect::Dialect;
+use crate::grammar;
 use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT};
 use serde::Serialize;
@@ -71,10 +71,11 @@ pub(super) enum ToolOut<'a> {
     Raw(&'a RawValue),
 }
 
-/// Writes `tools`. Errors: a tool that another provider runs.
+/// Writes `tools`, strict ones where the model `keeps_to_schemas`. Errors: a tool that another provider runs.
 pub(super) fn write<'a>(
     call: &'a Call,
     profile: &ProviderProfile,
+    keeps_to_schemas: bool,
     writer: &mut BlockWriter,
 ) -> Result<Vec<ToolOut<'a>>, Refusal> {
     let cross_dialect = writer.cross_dialect();
@@ -85,10 +86,18 @@ pub(super) fn write<'a>(
                 name,
                 description: description.as_deref(),
                 input_schema: match strict {
-                    Some(true) if cross_dialect => schema::closed(object(parameters.as_deref(), index)?),
+                    Some(true) if cross_dialect && keeps_to_schemas => {
+                        grammar::held(object(parameters.as_deref(), index)?, &grammar::ANTHROPIC)
+                    }
                     _ => object(parameters.as_deref(), index)?,
                 },
-                strict: strict.filter(|strict| *strict || !cross_dialect),
+                strict: match strict {
+                    Some(true) if !keeps_to_schemas => {
+                        writer.drop_field("tools.function.strict");
+                        None
+                    }
+                    strict => strict.filter(|strict| *strict || !cross_dialect),
+                },
                 cache_control: cache.as_ref().map(|mark| &*mark.0),
                 extra: writer.extra("tools.function", extra),
             },

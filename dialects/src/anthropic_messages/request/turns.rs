@@ -2,14 +2,11 @@
 
 use crate::anthropic_messages::blocks_out::{BlockOut, BlockWriter, Unsaid, Written};
 use crate::codec::Refusal;
-use crate::hub::{Call, Content, Format, Message, Role, SystemPart};
+use crate::format_in_words::in_words;
+use crate::hub::{Call, Content, Format, Message, Role, SystemPart, Tool};
 use crate::spoke::PartPath;
 use serde::Serialize;
 use std::borrow::Cow;
-
-/// The stand-in for OpenAI's `response_format: json_object`, which Anthropic has no word for.
-const JSON_ONLY: &str =
-    "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
 
 /// A turn on the wire.
 #[derive(Serialize)]
@@ -24,8 +21,13 @@ pub(super) struct Conversation<'a> {
     pub(super) turns: Vec<Turn<'a>>,
 }
 
-/// Writes the conversation. Errors: it is empty, or holds what Anthropic cannot be told.
-pub(super) fn write<'a>(call: &'a Call, writer: &mut BlockWriter) -> Result<Conversation<'a>, Refusal> {
+/// Writes the conversation, with the form of the answer that is to be said in words. Errors: it is empty, or holds what
+/// Anthropic cannot be told.
+pub(super) fn write<'a>(
+    call: &'a Call,
+    format: Option<&Format>,
+    writer: &mut BlockWriter,
+) -> Result<Conversation<'a>, Refusal> {
     let mut system: Vec<BlockOut<'a>> = call.system.iter().filter_map(|part| instruction(part, writer)).collect();
     let mut turns: Vec<(&'static str, Vec<BlockOut<'a>>)> = Vec::with_capacity(call.messages.len());
     for message in &call.messages {
@@ -75,9 +77,10 @@ pub(super) fn write<'a>(call: &'a Call, writer: &mut BlockWriter) -> Result<Conv
     if turns.is_empty() {
         return Err(Refusal::field("messages", "at least one message with content is required"));
     }
-    if matches!(call.format, Some(Format::Json)) {
+    if let Some(format) = format {
         writer.drop_field("response_format");
-        system.push(BlockOut::text(JSON_ONLY, None, None));
+        let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
+        system.push(BlockOut::text(in_words(format, tools), None, None));
     }
     let turns = turns.into_iter().map(|(role, blocks)| Turn { role, content: Written::of(blocks) });
     Ok(Conversation { system: (!system.is_empty()).then(|| Written::of(system)), turns: turns.collect() })

@@ -2,11 +2,13 @@
 
 use super::thinking::{self, Plan, Thinking};
 use super::turns::{self, Conversation, Turn};
-use super::{cross_dialect, sampling, schema, tools};
+use super::{cross_dialect, sampling, tools};
 use crate::anthropic_messages::blocks_out::{BlockWriter, Written};
 use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::grammar;
 use crate::hub::{Call, Format};
 use crate::spoke::PartPath;
+use crate::vendors;
 use serde::Serialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
@@ -69,6 +71,16 @@ struct MetadataOut<'a> {
 
 /// Writes what a provider is sent. Errors: the call holds what Anthropic has no word for, named in the refusal.
 pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
+    encode_for(call, profile, path, false)
+}
+
+/// The same, for Anthropic or for its models at Bedrock, the newest of which take less there. Errors: as `encode`.
+pub(crate) fn encode_for(
+    call: &Call,
+    profile: &ProviderProfile,
+    path: PartPath,
+    at_bedrock: bool,
+) -> Result<Encoded, Refusal> {
     // A new field of the hub does not compile until somebody has decided what becomes of it here.
     let Call {
         model,
@@ -89,12 +101,15 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     } = call;
     let mut writer = BlockWriter::request(call.extra.dialect, path);
     writer.server_tools = profile.server_tools;
+    let keeps_to_schemas = vendors::claude(model).keeps_to_schemas(at_bedrock) || !writer.cross_dialect();
     let stop = stops(stop, &mut writer);
     let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
-    let Conversation { system, turns } = turns::write(call, &mut writer)?;
-    let format = shape(format.as_ref(), &mut writer);
+    // Anthropic has no word for any JSON object.
+    let unsaid = format.as_ref().filter(|format| matches!(format, Format::Json) || !keeps_to_schemas);
+    let Conversation { system, turns } = turns::write(call, unsaid, &mut writer)?;
+    let format = shape(format.as_ref().filter(|_| keeps_to_schemas), &mut writer);
     let extra = cross_dialect::fields(call, profile, &mut writer)?;
-    let tools = tools::write(call, profile, &mut writer)?;
+    let tools = tools::write(call, profile, keeps_to_schemas, &mut writer)?;
     // Fields kept whole say more than the hub's words for them.
     let whole = |name: &str| extra.contains_key(name);
     let thinks = match &thinking {
@@ -148,7 +163,7 @@ fn shape<'a>(format: Option<&'a Format>, writer: &mut BlockWriter) -> Option<Jso
                 writer.drop_field("response_format.json_schema.description");
             }
             let schema = Cow::Borrowed(&**schema);
-            let schema = if writer.cross_dialect() { schema::closed(schema) } else { schema };
+            let schema = if writer.cross_dialect() { grammar::held(schema, &grammar::ANTHROPIC) } else { schema };
             Some(JsonSchema { r#type: "json_schema", schema })
         }
     }

@@ -4,13 +4,10 @@ use super::draft::ConverseDraft;
 use super::{write_parts, write_settings, write_tools};
 use crate::bedrock_converse::blocks;
 use crate::codec::{Encoded, ProviderProfile, Refusal};
-use crate::hub::{CacheMark, Call, Content, Format, Message, Role};
+use crate::format_in_words::in_words;
+use crate::hub::{CacheMark, Call, Content, Message, Role, Tool};
 use crate::spoke::PartPath;
 use crate::vendors::without_attribution;
-
-/// The stand-in for any JSON object, which Converse has no word for.
-const JSON_ONLY: &str =
-    "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
 
 /// Writes what a provider is sent.
 ///
@@ -34,9 +31,10 @@ pub(crate) fn encode(call: &Call, target: &ProviderProfile, path: PartPath) -> R
         return Err(Refusal::field("messages", "at least one message with content is required"));
     }
     draft.json.close(b']');
-    if matches!(call.format, Some(Format::Json)) {
+    if let Some(format) = write_settings::unsaid_format(call, &draft) {
         draft.drop("response_format");
-        system.push((JSON_ONLY.into(), None));
+        let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
+        system.push((in_words(format, tools), None));
     }
     if !system.is_empty() {
         draft.json.key("system");

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::Number;
 
 use super::draft::ConverseDraft;
-use crate::anthropic_messages::request::closed;
 use crate::codec::Refusal;
+use crate::grammar;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::Writer;
 use crate::vendors::{ConverseThinking, ConverseTopK, FieldAction, nearest};
@@ -107,10 +107,17 @@ fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, 
     Ok(tokens.filter(|tokens| call.max_tokens.is_some_and(|asked| *tokens < asked)))
 }
 
+/// The form that the model can not be told by a field: Converse has no word for any JSON object, and only some models take a schema.
+pub(super) fn unsaid_format<'a>(call: &'a Call, draft: &ConverseDraft<'_>) -> Option<&'a Format> {
+    let takes_schemas = draft.model.schemas || draft.same();
+    call.format.as_ref().filter(|format| matches!(format, Format::Json) || !takes_schemas)
+}
+
 fn format(call: &Call, draft: &mut ConverseDraft<'_>) {
-    let Some(Format::Schema { name, description, schema, strict: _ }) = &call.format else { return };
+    let said = call.format.as_ref().filter(|_| unsaid_format(call, draft).is_none());
+    let Some(Format::Schema { name, description, schema, strict: _ }) = said else { return };
     let schema = Cow::Borrowed(&**schema);
-    let schema = if draft.same() { schema } else { closed(schema) };
+    let schema = if draft.same() { schema } else { grammar::held(schema, &grammar::ANTHROPIC) };
     draft.json.open_field("outputConfig", b'{');
     draft.json.open_field("textFormat", b'{');
     draft.json.text_field("type", "json_schema");

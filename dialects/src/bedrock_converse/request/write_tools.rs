@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::draft::ConverseDraft;
 use crate::codec::{Refusal, no_tool_to_call};
 use crate::dialect::Dialect;
+use crate::grammar;
 use crate::hub::{Call, Content, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, Writer, kind_of};
 
@@ -75,7 +76,8 @@ fn tool(index: usize, tool: &Tool, draft: &mut ConverseDraft<'_>) -> Result<(), 
             if let Some(description) = description.as_deref().filter(|text| !text.is_empty()) {
                 draft.json.text_field("description", description);
             }
-            write_schema(&schema, &mut draft.json);
+            let is_held = *strict == Some(true) && draft.model.strict_tools && !draft.same();
+            write_schema(&if is_held { held(schema) } else { schema }, &mut draft.json);
             if *strict == Some(true) {
                 if draft.model.strict_tools || draft.same() {
                     draft.json.value_field("strict", true);
@@ -102,6 +104,14 @@ fn tool(index: usize, tool: &Tool, draft: &mut ConverseDraft<'_>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The schema that a model can be held to.
+fn held(schema: Cow<'_, str>) -> Cow<'_, str> {
+    match serde_json::from_str::<&RawValue>(&schema) {
+        Ok(raw) => Cow::Owned(grammar::held(Cow::Borrowed(raw), &grammar::ANTHROPIC).get().to_owned()),
+        Err(_) => schema,
+    }
 }
 
 fn spec(name: &str, schema: &str, json: &mut Writer) {

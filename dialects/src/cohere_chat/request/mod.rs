@@ -1,6 +1,7 @@
 //! A caller's request: read into the hub's words (`read`), and written out of them (`write`, `write_turns`).
 
 mod read;
+mod schema;
 mod write;
 mod write_turns;
 mod writer;

@@ -1,11 +1,16 @@
 //! Writes a request out of the hub's words. The rules of what is dropped or refused are those of docs/dialects-cohere.md.
 
-use serde_json::Number;
+use std::borrow::Cow;
 
-use super::write_turns;
+use serde_json::Number;
+use serde_json::value::RawValue;
+
 use super::writer::CohereWriter;
+use super::{schema, write_turns};
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
+use crate::format_in_words::in_words;
+use crate::grammar;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, kind_of};
 use crate::spoke::PartPath;
@@ -33,7 +38,9 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     let mut writer = CohereWriter::new(profile, path);
     writer.json.open(b'{');
     writer.json.text_field("model", model);
-    write_turns::messages(system, messages, &mut writer)?;
+    let shaped = format.as_ref().map(|format| Shaped::of(format, call));
+    let told = shaped.as_ref().and_then(|shaped| shaped.told.as_deref());
+    write_turns::messages(system, messages, told, &mut writer)?;
     let given = write_tools(tools, tool_choice.as_ref(), &mut writer)?;
     write_choice(tool_choice.as_ref(), given, &mut writer)?;
     if *parallel_tools == Some(false) && given {
@@ -51,8 +58,8 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         stop.iter().for_each(|text| writer.json.text(text));
         writer.json.close(b']');
     }
-    if let Some(format) = format {
-        write_format(format, &mut writer);
+    if let Some(shaped) = shaped {
+        write_format(&shaped, &mut writer);
     }
     write_thinking(model, reasoning.as_ref(), &mut writer);
     if end_user.is_some() {
@@ -70,16 +77,16 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
 fn write_tools(tools: &[Tool], choice: Option<&ToolChoice>, writer: &mut CohereWriter<'_>) -> Result<bool, Refusal> {
     const LIST: Path<'static> = ROOT.field("tools");
     let only = if let Some(ToolChoice::Named(name)) = choice { Some(name) } else { None };
-    let (mut written, mut strict) = (false, true);
+    let strict = is_strict(tools, only, writer);
+    let mut written = false;
     for (index, tool) in tools.iter().enumerate() {
         let at = LIST.index(index);
         let (name, description, parameters) = match tool {
-            Tool::Function { name, description, parameters, strict: exact, cache, extra } => {
+            Tool::Function { name, description, parameters, strict: _, cache, extra } => {
                 if cache.is_some() {
                     writer.drop(at.field("cache_control"));
                 }
                 extra.keys().for_each(|field| writer.drop(format_args!("{at}.{field}")));
-                strict &= *exact == Some(true);
                 (name, description, parameters)
             }
             Tool::Other { dialect: _, raw } if writer.profile.server_tools.leaves_out(raw) => {
@@ -107,6 +114,9 @@ fn write_tools(tools: &[Tool], choice: Option<&ToolChoice>, writer: &mut CohereW
             writer.json.text_field("description", text);
         }
         match parameters {
+            Some(schema) if strict => {
+                writer.json.raw_field("parameters", &grammar::held(Cow::Borrowed(schema), &grammar::COHERE));
+            }
             Some(schema) => writer.json.raw_field("parameters", schema),
             None => writer.json.value_field("parameters", r#"{"type":"object","properties":{}}"#),
         }
@@ -120,6 +130,25 @@ fn write_tools(tools: &[Tool], choice: Option<&ToolChoice>, writer: &mut CohereW
         }
     }
     Ok(written)
+}
+
+/// True if calls are held to their tools' schemas, which is said of all tools at once: those that are given want it, and Cohere
+/// can.
+fn is_strict(tools: &[Tool], only: Option<&String>, writer: &mut CohereWriter<'_>) -> bool {
+    let given = tools.iter().filter_map(|tool| match tool {
+        Tool::Function { name, parameters, strict, .. } if only.is_none_or(|only| only == name) => {
+            Some((parameters.as_deref(), *strict == Some(true)))
+        }
+        _ => None,
+    });
+    if !given.clone().all(|(_, strict)| strict) {
+        return false;
+    }
+    let can = schema::are_strict(given.clone().map(|(parameters, _)| parameters));
+    if !can && given.count() > 0 {
+        writer.drop("tools.function.strict");
+    }
+    can
 }
 
 fn write_choice(choice: Option<&ToolChoice>, given: bool, writer: &mut CohereWriter<'_>) -> Result<(), Refusal> {
@@ -163,10 +192,50 @@ fn write_sampling(sampling: &Sampling, writer: &mut CohereWriter<'_>) -> Result<
     Ok(())
 }
 
-fn write_format(format: &Format, writer: &mut CohereWriter<'_>) {
+/// The form of the answer: by its field, in words, or both.
+struct Shaped<'a> {
+    /// True if the field says that it is JSON.
+    json: bool,
+    /// The schema that the field holds it to.
+    schema: Option<Cow<'a, RawValue>>,
+    /// The instruction that says the rest.
+    told: Option<Cow<'static, str>>,
+}
+
+impl<'a> Shaped<'a> {
+    /// Cohere refuses the field beside tools, and some schemas: it is held to an object then at the most, and told the schema.
+    fn of(format: &'a Format, call: &Call) -> Self {
+        let own = call.extra.dialect == Dialect::CohereChat;
+        let tools = !own && call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
+        if tools {
+            return Self { json: false, schema: None, told: Some(in_words(format, true)) };
+        }
+        let Format::Schema { name: _, description: _, schema, strict: _ } = format else {
+            return Self { json: true, schema: None, told: None };
+        };
+        let schema = Cow::Borrowed(&**schema);
+        if own {
+            return Self { json: true, schema: Some(schema), told: None };
+        }
+        let schema = grammar::held(schema, &grammar::COHERE);
+        if schema::is_taken(&schema) {
+            return Self { json: true, schema: Some(schema), told: None };
+        }
+        Self { json: schema::is_objects(&schema), schema: None, told: Some(in_words(format, false)) }
+    }
+}
+
+fn write_format(shaped: &Shaped<'_>, writer: &mut CohereWriter<'_>) {
+    let Shaped { json, schema, told } = shaped;
+    if told.is_some() {
+        writer.drop("response_format");
+    }
+    if !json {
+        return;
+    }
     writer.json.open_field("response_format", b'{');
     writer.json.text_field("type", "json_object");
-    if let Format::Schema { name: _, description: _, schema, strict: _ } = format {
+    if let Some(schema) = schema {
         writer.json.raw_field("json_schema", schema);
     }
     writer.json.close(b'}');

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::writer::CohereWriter;
+use crate::call_arguments::as_object;
 use crate::codec::Refusal;
+use crate::cohere_chat::wire::write_call;
 use crate::hub::{Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{ROOT, kind_of};
 use crate::server_tools::found_tool;
@@ -14,10 +16,11 @@ const NO_OUTPUT: &str = "(no output)";
 /// The same, where it has pictures.
 const ATTACHED: &str = "(its pictures follow)";
 
-/// Writes the member `"messages":[…]`.
+/// Writes the member `"messages":[…]`. What is `told` is said behind the instructions.
 pub(super) fn messages(
     system: &[SystemPart],
     messages: &[Message],
+    told: Option<&str>,
     writer: &mut CohereWriter<'_>,
 ) -> Result<(), Refusal> {
     writer.json.open_field("messages", b'[');
@@ -32,6 +35,10 @@ pub(super) fn messages(
         }
         texts.extend(without_attribution(text));
     }
+    if texts.is_empty() && messages.is_empty() {
+        return Err(ROOT.field("messages").refuse("at least one message with content is required"));
+    }
+    texts.extend(told.map(Cow::Borrowed));
     if !texts.is_empty() {
         said("system", &texts.join("\n\n"), writer);
     }
@@ -254,7 +261,7 @@ fn assistant(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Ref
     if !calls.is_empty() {
         writer.json.open_field("tool_calls", b'[');
         for ToolCall { id, name, arguments } in calls {
-            super::super::wire::write_call(id, name, arguments, &mut writer.json);
+            write_call(id, name, &as_object(arguments), &mut writer.json);
         }
         writer.json.close(b']');
     }

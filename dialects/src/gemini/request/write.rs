@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::draft::Draft;
 use super::{write_parts, write_settings, write_tools};
 use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::format_in_words::in_words;
 use crate::hub::{Call, Content, Message, Role};
 use crate::spoke::PartPath;
 use crate::vendors::without_attribution;
@@ -52,6 +53,8 @@ fn body(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
         return Err(Refusal::field("messages", "at least one message with content is required"));
     }
     draft.json.close(b']');
+    let told = write_settings::unsaid_format(call, draft);
+    system.extend(told.map(|format| in_words(format, true)));
     if !system.is_empty() {
         draft.json.key("systemInstruction");
         content("", &system, draft);

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 
 use super::draft::Draft;
+use crate::call_arguments::as_object;
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::gemini::signature;
 use crate::hub::{Content, Message, Part, Role, Source, ToolCall};
 use crate::json::kind_of;
-
-/// The place of arguments that a model wrote as broken JSON: `args` must be an object.
-const UNPARSED: &str = "_unparsed_arguments";
 
 /// True if nothing of another dialect's turn is said to a Gemini model; what is left out of it is noted. Such a turn would stand
 /// empty in the conversation.
@@ -187,7 +185,7 @@ fn call((id, name, arguments): (&str, &str, &str), signature: Option<&str>, draf
     }
     draft.json.text_field("name", name);
     draft.json.key("args");
-    object(arguments, UNPARSED, draft);
+    draft.json.raw(&as_object(arguments));
     draft.json.close(b'}');
     if let Some(signature) = signature {
         draft.json.text_field("thoughtSignature", signature);

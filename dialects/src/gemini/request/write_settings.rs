@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::draft::Draft;
+use super::write_tools;
 use crate::codec::{Refusal, no_threads};
 use crate::gemini::schema;
 use crate::hub::{Call, Format, Reasoning, Sampling};
@@ -28,7 +29,7 @@ pub(super) fn config(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, 
         stops.into_iter().for_each(|text| draft.json.text(text));
         draft.json.close(b']');
     }
-    format(call.format.as_ref(), draft);
+    format(call, draft);
     thinking(call, draft);
     logprobs(call, draft)?;
     if let Some(raw) = call.extra.fields.get("generationConfig").filter(|_| draft.same())
@@ -75,8 +76,17 @@ fn sampling(sampling: &Sampling, draft: &mut Draft<'_>) {
     }
 }
 
-fn format(format: Option<&Format>, draft: &mut Draft<'_>) {
-    let Some(format) = format else { return };
+/// The form that the model can not be told by a field: models before Gemini 3 refuse one beside tools.
+pub(super) fn unsaid_format<'a>(call: &'a Call, draft: &Draft<'_>) -> Option<&'a Format> {
+    let said = draft.model.format_beside_tools || draft.same() || !write_tools::gives(call);
+    call.format.as_ref().filter(|_| !said)
+}
+
+fn format(call: &Call, draft: &mut Draft<'_>) {
+    let Some(format) = &call.format else { return };
+    if unsaid_format(call, draft).is_some() {
+        return draft.drop("response_format");
+    }
     draft.json.text_field("responseMimeType", "application/json");
     if let Format::Schema { name: _, description: _, schema, strict: _ } = format {
         let mut lost = Vec::new();

@@ -7,6 +7,13 @@ use crate::gemini::schema;
 use crate::hub::{Call, Tool, ToolChoice};
 use crate::json::kind_of;
 
+/// True if the call has tools that a Gemini model can be given.
+pub(super) fn gives(call: &Call) -> bool {
+    call.tools
+        .iter()
+        .any(|tool| matches!(tool, Tool::Function { .. } | Tool::Other { dialect: Dialect::Gemini, raw: _ }))
+}
+
 /// Writes `tools`; `false`: there are none, or all were left out. Errors: a tool that another provider runs.
 pub(super) fn tools(call: &Call, draft: &mut Draft<'_>) -> Result<bool, Refusal> {
     let functions = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));

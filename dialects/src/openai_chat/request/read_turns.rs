@@ -7,9 +7,10 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
+use crate::tool_results;
 
 /// Reads `messages`. Instructions before the conversation become `system`; later ones stay where they are. Tool
-/// messages that follow one another become one turn.
+/// messages that follow one another become one turn, right behind the calls.
 pub(super) fn turns(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Message>), Refusal> {
     const AT: Path<'static> = ROOT.field("messages");
     let list = top.objects("messages", &ROOT)?.ok_or_else(|| AT.refuse("the field is required"))?;
@@ -18,12 +19,10 @@ pub(super) fn turns(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Messag
     }
     let mut system = Vec::new();
     let mut messages: Vec<Message> = Vec::with_capacity(list.len());
-    let mut in_tools = false;
     for object in list.each(&AT) {
         let (index, mut object) = object?;
         let at = AT.index(index);
         let role = object.required("role", &at)?;
-        let after_tools = std::mem::replace(&mut in_tools, role == "tool");
         match role.as_str() {
             "system" | "developer" => {
                 let developer = role == "developer";
@@ -36,13 +35,7 @@ pub(super) fn turns(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Messag
             }
             "user" => messages.push(Message { at: index, ..user(object, &at)? }),
             "assistant" => messages.push(Message { at: index, ..assistant(object, &at)? }),
-            "tool" => {
-                let part = tool_result(object, &at)?;
-                match messages.last_mut().filter(|_| after_tools) {
-                    Some(turn) => turn.parts.push(part),
-                    None => messages.push(Message { at: index, ..Message::new(Role::User, vec![part]) }),
-                }
-            }
+            "tool" => tool_results::add(tool_result(object, &at)?, index, &mut messages),
             "function" => {
                 return Err(at.field("role").refuse("`function` is deprecated and not translated; use `tool`"));
             }
@@ -107,7 +100,8 @@ fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> 
     }
     let name = object.text("name", at)?;
     let mut parts = read_thoughts::thoughts(&mut object, at)?;
-    parts.extend(content(&mut object, at)?.unwrap_or_default());
+    let said = content(&mut object, at)?.unwrap_or_default();
+    parts.extend(read_thoughts::in_content(said, !parts.is_empty()));
     if let Some(refusal) = object.text("refusal", at)? {
         parts.push(Part::new(Content::Refusal(refusal)));
     }

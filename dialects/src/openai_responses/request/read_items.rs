@@ -7,6 +7,7 @@ use crate::dialect::Dialect;
 use crate::hub::{Content, Message, Part, Role, Source, SystemPart};
 use crate::json::{Object, Path, ROOT, string};
 use crate::openai_responses::{reply, sealed};
+use crate::tool_results;
 
 const INPUT: Path<'static> = ROOT.field("input");
 
@@ -15,7 +16,7 @@ const KEPT: &str =
     "is kept at OpenAI, and this provider can not read it; send the items themselves, with `store: false`";
 
 /// Reads `input`. Instructions before the conversation become `system`; later ones stay where they are. What the model said
-/// in a row is one turn, and so are the results of its tools.
+/// in a row is one turn, and so are the results of its tools, which stand right behind their calls.
 pub(super) fn input(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Message>), Refusal> {
     let raw = top.take("input").ok_or_else(|| INPUT.refuse("the field is required"))?;
     if let Some(text) = string(raw) {
@@ -34,8 +35,8 @@ pub(super) fn input(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Messag
                 messages.push(Message { at: index, ..Message::new(role, parts) });
             }
             Some(ItemRead::User(parts)) => messages.push(Message { at: index, ..Message::new(Role::User, parts) }),
-            Some(ItemRead::Model(parts)) => join(Role::Assistant, parts, index, &mut messages),
-            Some(ItemRead::Result(part)) => join(Role::User, vec![part], index, &mut messages),
+            Some(ItemRead::Model(parts)) => join(parts, index, &mut messages),
+            Some(ItemRead::Result(part)) => tool_results::add(part, index, &mut messages),
             None => {}
         }
     }
@@ -58,14 +59,11 @@ fn instruction(part: Part, role: Role) -> Option<SystemPart> {
     Some(SystemPart { developer: role == Role::Developer, ..SystemPart::new(text) })
 }
 
-/// Adds to the turn before, if that is of the same kind: what the model said, or tools' results and nothing else.
-fn join(role: Role, parts: Vec<Part>, at: usize, messages: &mut Vec<Message>) {
-    let result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
+/// Adds what the model said to the turn before, if that is its own.
+fn join(parts: Vec<Part>, at: usize, messages: &mut Vec<Message>) {
     match messages.last_mut() {
-        Some(turn) if turn.role == role && (role == Role::Assistant || turn.parts.iter().all(result)) => {
-            turn.parts.extend(parts);
-        }
-        _ => messages.push(Message { at, ..Message::new(role, parts) }),
+        Some(turn) if turn.role == Role::Assistant => turn.parts.extend(parts),
+        _ => messages.push(Message { at, ..Message::new(Role::Assistant, parts) }),
     }
 }
 

@@ -1,0 +1,47 @@
+//! The form of an answer said in words, where a provider has no field for it or does not take that beside others.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::hub::Format;
+
+const JSON_ONLY: &str =
+    "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
+
+/// The instruction that asks for a form. Beside `tools` a call of one is no answer yet.
+pub(crate) fn in_words(format: &Format, tools: bool) -> Cow<'static, str> {
+    let when = if tools { "When you answer instead of calling a tool, answer" } else { "Answer" };
+    let Format::Schema { name: _, description, schema, strict: _ } = format else {
+        return match JSON_ONLY.strip_prefix("Answer").filter(|_| tools) {
+            Some(rest) => format!("{when}{rest}").into(),
+            None => JSON_ONLY.into(),
+        };
+    };
+    let about = description.as_deref().map(|text| format!("\n{text}")).unwrap_or_default();
+    // Written for people it is longer than models need.
+    let schema = serde_json::from_str::<Value>(schema.get()).map_or_else(|_| schema.get().into(), |it| it.to_string());
+    format!(
+        "{when} with JSON that matches the schema below and nothing else: no prose before or after it, no code fence.\
+         {about}\n{schema}"
+    )
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn a_form_is_said_whole() {
+        let schema = RawValue::from_string(r#"{"type": "array"}"#.to_owned()).unwrap();
+        let schema = Format::Schema { name: None, description: Some("Fjords.".to_owned()), schema, strict: None };
+        assert_eq!(in_words(&Format::Json, false), JSON_ONLY);
+        assert!(
+            in_words(&Format::Json, true).starts_with("When you answer instead of calling a tool, answer with one")
+        );
+        assert!(in_words(&schema, false).starts_with("Answer with JSON that matches"));
+        assert!(in_words(&schema, true).ends_with("no code fence.\nFjords.\n{\"type\":\"array\"}"));
+    }
+}
