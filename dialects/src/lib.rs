@@ -51,6 +51,7 @@ mod text;
 mod thoughts;
 mod token_count;
 mod tool_names;
+mod unseen;
 pub mod vendors;
 pub mod verbatim;
 
@@ -67,3 +68,4 @@ pub use shadow::StreamShadow;
 pub use shape::RequestShape;
 pub use spoke::{ErrorHeader, ErrorName, Habits, SettingsWithin, SystemPlace};
 pub use tool_names::{ToolNameRule, ToolNames};
+pub use unseen::{StreamSoFar, UnseenUsage};

@@ -1,7 +1,8 @@
 //! The settings that Anthropic's models take, by a piece of their name.
 //!
 //! Sources, read in November 2026: platform.claude.com/docs/en/models (limits, thinking, effort),
-//! platform.claude.com/docs/en/about-claude/models/migration-guide (sampling since Claude Opus 4.7, budgets), and the
+//! platform.claude.com/docs/en/about-claude/models/migration-guide (sampling since Claude Opus 4.7, budgets),
+//! …/about-claude/models/whats-new-opus-5 (thinking is on by default since Claude Opus 5), and the
 //! refusals that the API gives (temperature and `top_p` together, since Claude Opus 4.1).
 
 /// The way in which a model is told to think.
@@ -34,6 +35,8 @@ pub(crate) struct Claude {
     pub(crate) thinking: ThinkingMode,
     /// True if it can be told not to.
     pub(crate) can_rest: bool,
+    /// True if it thinks where nobody has said anything of it.
+    pub(crate) thinks_untold: bool,
     /// The settings for sampling that it takes.
     pub(crate) sampling: SamplingTaken,
     /// The most tokens that it answers with; `None`: nobody has said.
@@ -46,7 +49,12 @@ const fn row(
     sampling: SamplingTaken,
     max_output: u64,
 ) -> Claude {
-    Claude { pieces, thinking, can_rest: true, sampling, max_output: Some(max_output) }
+    Claude { pieces, thinking, can_rest: true, thinks_untold: false, sampling, max_output: Some(max_output) }
+}
+
+/// A model since Claude 5: it thinks unless it is told not to.
+const fn thinks_untold(pieces: &'static [&'static str]) -> Claude {
+    Claude { thinks_untold: true, ..row(pieces, ThinkingMode::Adaptive, SamplingTaken::None, 128_000) }
 }
 
 /// The first that matches counts.
@@ -72,23 +80,20 @@ const MODELS: [Claude; 13] = [
     row(&["claude-opus-4-6", "claude-sonnet-4-6"], ThinkingMode::Adaptive, SamplingTaken::One, 128_000),
     row(&["claude-opus-4-7", "claude-opus-4-8"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
     // They think always, and refuse `thinking: disabled`.
-    Claude {
-        can_rest: false,
-        ..row(
-            &["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"],
-            ThinkingMode::Adaptive,
-            SamplingTaken::None,
-            128_000,
-        )
-    },
-    row(&["claude-haiku-5"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
-    row(&["claude-opus-5", "claude-sonnet-5"], ThinkingMode::Adaptive, SamplingTaken::None, 128_000),
+    Claude { can_rest: false, ..thinks_untold(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"]) },
+    thinks_untold(&["claude-haiku-5"]),
+    thinks_untold(&["claude-opus-5", "claude-sonnet-5"]),
 ];
 
 impl Claude {
     /// True if it goes on from a last turn that is its own. Those that are told to think by effort, all since Claude 4.6, refuse one.
     pub(crate) fn takes_prefill(&self) -> bool {
         self.thinking != ThinkingMode::Adaptive
+    }
+
+    /// True if it may think for a call that says so, that says that it is to rest, or neither.
+    pub(crate) fn may_think(&self, told: bool, rests: bool) -> bool {
+        self.thinking != ThinkingMode::Never && (!self.can_rest || told || (self.thinks_untold && !rests))
     }
 }
 
@@ -97,6 +102,7 @@ const UNKNOWN: Claude = Claude {
     pieces: &[],
     thinking: ThinkingMode::Adaptive,
     can_rest: true,
+    thinks_untold: false,
     sampling: SamplingTaken::One,
     max_output: None,
 };
