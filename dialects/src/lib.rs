@@ -56,6 +56,7 @@ mod thoughts;
 mod token_count;
 mod tool_names;
 mod tool_results;
+mod unseen;
 pub mod vendors;
 pub mod verbatim;
 
@@ -74,3 +75,4 @@ pub use shadow::StreamShadow;
 pub use shape::RequestShape;
 pub use spoke::{ErrorHeader, ErrorName, Habits, SettingsWithin, SystemPlace};
 pub use tool_names::{ToolNameRule, ToolNames};
+pub use unseen::{StreamSoFar, UnseenUsage};

@@ -55,9 +55,11 @@ fn observe_named(observed: &mut Observed, name: &[u8], data: &[u8]) {
                 count(observed, counts);
             }
         }
-        b"content_block_start" if !observed.first_token => {
-            observed.first_token =
-                serde_json::from_slice(data).is_ok_and(|start: ObservedBlockStart<'_>| start.says_something());
+        b"content_block_start" => {
+            if let Ok(ObservedBlockStart { content_block: block }) = serde_json::from_slice(data) {
+                observed.first_token |= block.says_something();
+                observed.thought |= block.holds_thoughts();
+            }
         }
         b"content_block_delta" => observed.first_token = true,
         // Half an event is no end, whatever its name is.
@@ -125,13 +127,18 @@ struct ObservedBlock<'a> {
     text: Option<&'a RawValue>,
 }
 
-impl ObservedBlockStart<'_> {
+impl ObservedBlock<'_> {
     /// Text and thoughts begin empty; every other block begins with something: a tool's name, a result.
     fn says_something(&self) -> bool {
-        match self.content_block.r#type {
-            "text" => self.content_block.text.is_some_and(|text| text.get() != "\"\""),
+        match self.r#type {
+            "text" => self.text.is_some_and(|text| text.get() != "\"\""),
             "thinking" => false,
             _ => true,
         }
+    }
+
+    /// They may be hidden, and are paid for all the same.
+    fn holds_thoughts(&self) -> bool {
+        matches!(self.r#type, "thinking" | "redacted_thinking")
     }
 }

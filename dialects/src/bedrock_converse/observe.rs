@@ -54,7 +54,12 @@ pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
     match frame.name {
         b"messageStart" => observed.answer(0, false),
         b"contentBlockStart" => observed.first_token = true,
-        b"contentBlockDelta" if !observed.first_token => {
+        b"contentBlockDelta" if !observed.first_token || !observed.thought => {
+            // A quote inside a text is always escaped, so no text looks like it.
+            observed.thought |= memchr::memmem::find(frame.data, b"\"reasoningContent\":").is_some();
+            if observed.first_token {
+                return false;
+            }
             let delta = serde_json::from_slice::<ObservedBlockDelta<'_>>(frame.data).ok().and_then(|event| event.delta);
             observed.first_token = delta.is_some_and(|delta| delta.get() != "{\"text\":\"\"}");
         }

@@ -19,6 +19,7 @@ use crate::shape::{self, RequestShape};
 use crate::spoke::{DecodeStream, EncodeStream, FollowedItems, Habits, Spoke};
 use crate::thoughts;
 use crate::token_count;
+use crate::unseen::{self, UnseenUsage};
 use crate::vendors;
 use crate::verbatim::{CacheWords, Edit, PathSays, Peek};
 use crate::{anthropic_messages, bedrock_converse, bedrock_invoke, cohere_chat, gemini};
@@ -87,19 +88,14 @@ impl Dialect {
         }
     }
 
-    /// True if a model may think, for the call of this body, without a word of it in its stream: a stream that is left before its first token
-    /// may have used more than its prompt.
+    /// The usage that a stream of this model's, asked for by this body in whichever dialect, may leave unsaid until its end.
     #[must_use]
-    pub fn thinks_unseen(self, model: &str, body: &[u8]) -> bool {
+    pub fn unseen_usage(self, model: &str, body: &[u8]) -> UnseenUsage {
         match self {
-            // A name that nobody knows may stand for any model: the call itself says then whether it is to think.
-            Self::OpenAiChat | Self::OpenAiResponses => {
-                vendors::openai(model).reasons() || memchr::memmem::find(body, b"\"reasoning").is_some()
-            }
-            Self::Gemini => vendors::gemini(model).thinking != vendors::GeminiThinking::Never,
-            // Their thoughts are told as they come.
-            Self::AnthropicMessages | Self::BedrockInvoke | Self::BedrockConverse => false,
-            Self::OpenAiCompletions | Self::CohereChat => false,
+            Self::OpenAiChat | Self::OpenAiResponses => unseen::of_openai(model, body),
+            Self::Gemini => unseen::of_gemini(model),
+            Self::AnthropicMessages | Self::BedrockInvoke | Self::BedrockConverse => unseen::of_claude(model, body),
+            Self::OpenAiCompletions | Self::CohereChat => UnseenUsage::None,
         }
     }
 

@@ -185,6 +185,12 @@ impl StreamObserver {
         self.observed.first_token
     }
 
+    /// True if thoughts have begun, whatever is shown of them, where the dialect gives them a part of their own.
+    #[must_use]
+    pub fn thought_seen(&self) -> bool {
+        self.observed.thought
+    }
+
     /// The length of the answer's own text so far, in bytes: close, not exact.
     #[must_use]
     pub fn text_bytes(&self) -> u64 {

@@ -24,6 +24,8 @@ pub(crate) struct Observed {
     pub(crate) counts: [Option<u64>; COUNTS],
     /// True if something of the answer itself went by.
     pub(crate) first_token: bool,
+    /// True if thoughts have begun, whatever is shown of them.
+    pub(crate) thought: bool,
     /// True if the stream said that it is whole.
     pub(crate) ended: bool,
     /// The error that the provider said in mid-stream, the first one.
@@ -53,6 +55,7 @@ impl Observed {
             tier: ServiceTier::Unsaid,
             counts: [None; COUNTS],
             first_token: false,
+            thought: false,
             ended: false,
             error: None,
             number: None,

@@ -2,9 +2,10 @@
 //!
 //! Sources, read in November 2026: platform.claude.com/docs/en/models (limits, thinking, effort),
 //! platform.claude.com/docs/en/about-claude/models/migration-guide (sampling since Claude Opus 4.7, budgets),
-//! platform.claude.com/docs/en/build-with-claude/structured-outputs (schemas, since Claude 4.5), and the refusals that the APIs
-//! give (temperature and `top_p` together, since Claude Opus 4.1; schemas at Bedrock, since Claude Opus 4.7:
-//! `output_config.format: Extra inputs are not permitted`, `tools.0.custom.strict: Extra inputs are not permitted`).
+//! …/build-with-claude/structured-outputs (schemas, since Claude 4.5), …/about-claude/models/whats-new-opus-5 (thinking is on by
+//! default since Claude Opus 5), and the refusals that the APIs give (temperature and `top_p` together, since Claude Opus 4.1;
+//! schemas at Bedrock, since Claude Opus 4.7: `output_config.format: Extra inputs are not permitted`,
+//! `tools.0.custom.strict: Extra inputs are not permitted`).
 
 /// The way in which a model is told to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(crate) struct Claude {
     pub(crate) thinking: ThinkingMode,
     /// True if it can be told not to.
     pub(crate) can_rest: bool,
+    /// True if it thinks where nobody has said anything of it.
+    pub(crate) thinks_untold: bool,
     /// The settings for sampling that it takes.
     pub(crate) sampling: SamplingTaken,
     /// The places at which it keeps to a schema.
@@ -62,7 +65,7 @@ const fn row(
     schemas: SchemasKept,
     max_output: u64,
 ) -> Claude {
-    Claude { pieces, thinking, can_rest: true, sampling, schemas, max_output: Some(max_output) }
+    Claude { pieces, thinking, can_rest: true, thinks_untold: false, sampling, schemas, max_output: Some(max_output) }
 }
 
 /// A model from before schemas.
@@ -73,6 +76,11 @@ const fn old(pieces: &'static [&'static str], thinking: ThinkingMode, max_output
 /// One of the newest, since Claude Opus 4.7.
 const fn new(pieces: &'static [&'static str]) -> Claude {
     row(pieces, ThinkingMode::Adaptive, SamplingTaken::None, SchemasKept::NotAtBedrock, 128_000)
+}
+
+/// A model since Claude 5: it thinks unless it is told not to.
+const fn thinks_untold(pieces: &'static [&'static str]) -> Claude {
+    Claude { thinks_untold: true, ..new(pieces) }
 }
 
 /// The first that matches counts.
@@ -100,9 +108,9 @@ const MODELS: [Claude; 13] = [
     ),
     new(&["claude-opus-4-7", "claude-opus-4-8"]),
     // They think always, and refuse `thinking: disabled`.
-    Claude { can_rest: false, ..new(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"]) },
-    new(&["claude-haiku-5"]),
-    new(&["claude-opus-5", "claude-sonnet-5"]),
+    Claude { can_rest: false, ..thinks_untold(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"]) },
+    thinks_untold(&["claude-haiku-5"]),
+    thinks_untold(&["claude-opus-5", "claude-sonnet-5"]),
 ];
 
 impl Claude {
@@ -119,6 +127,11 @@ impl Claude {
             SchemasKept::Everywhere => true,
         }
     }
+
+    /// True if it may think for a call that says so, that says that it is to rest, or neither.
+    pub(crate) fn may_think(&self, told: bool, rests: bool) -> bool {
+        self.thinking != ThinkingMode::Never && (!self.can_rest || told || (self.thinks_untold && !rests))
+    }
 }
 
 /// A model that the table does not know: a newer one, or another vendor's behind Anthropic's dialect.
@@ -126,6 +139,7 @@ const UNKNOWN: Claude = Claude {
     pieces: &[],
     thinking: ThinkingMode::Adaptive,
     can_rest: true,
+    thinks_untold: false,
     sampling: SamplingTaken::One,
     schemas: SchemasKept::Everywhere,
     max_output: None,

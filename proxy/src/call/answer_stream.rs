@@ -204,6 +204,11 @@ impl AnswerStream {
         self.transcoder.usage()
     }
 
+    /// The same, where that is the last word of an answer that is given up.
+    pub(super) fn last_usage(&self) -> Option<Usage> {
+        self.usage().filter(|_| !self.source.hides_usage(&self.transcoder))
+    }
+
     /// It can go on elsewhere by these means.
     pub(super) fn may_go_on(&mut self, continuation: Box<Continuation>) {
         self.continuation = Some(continuation);

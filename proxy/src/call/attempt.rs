@@ -95,7 +95,7 @@ impl Attempt<'_> {
         let hint = self.seat.as_ref().filter(|_| self.provider.defaults.compatible()).map(|seat| seat.hint());
         self.seat.clone().into_iter().for_each(|seat| open.sit(seat));
         open.entry().sent(Some(&self.provider.address), outgoing.dialect, model);
-        open.asks(self.call, outgoing.dialect, self.price());
+        open.asks(self.call, outgoing.dialect, (outgoing::routed_model(self.call, self.target), self.price()));
         open.entry().dropped_fields(outgoing.dropped);
         self.call.context.clamp(outgoing.clamped);
         let Outgoing { dialect, usage_is_ours, .. } = *outgoing;
@@ -211,7 +211,7 @@ impl Attempt<'_> {
             // What a refusal has used most vendors say right behind it.
             let _ = tokio::time::timeout(LAST_WORDS, poll_fn(|cx| stream.poll_usage(cx))).await;
         }
-        let used = stream.usage();
+        let used = if matches!(held, Ok(FirstToken::Said(_))) { stream.usage() } else { stream.last_usage() };
         // A stream of a provider's has one.
         let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(head.headers, stream)) };
         match held {
@@ -583,9 +583,11 @@ impl Attempt<'_> {
     }
 
     fn source(&self, body: UpstreamBody, attempt: OpenAttempt) -> ProviderSource {
+        let unseen = attempt.unseen_usage();
         ProviderSource {
             body,
             attempt,
+            unseen,
             provider: Arc::clone(self.provider),
             price: self.price().cloned(),
             retry_on: self.target.pool.retry.on.clone(),

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use sluicegate_config::Price;
 use sluicegate_dialects::hub::Usage;
-use sluicegate_dialects::{Dialect, estimate};
+use sluicegate_dialects::{Dialect, UnseenUsage, estimate};
 
 use crate::account::{AttemptEnd, AttemptEntry};
 use crate::endpoint::{CountedFailure, Endpoint, LatencyClock, LiveKey, Outcome, Permit, TimedAnswer};
@@ -39,7 +39,8 @@ pub(super) struct OpenAttempt {
 /// A request whose answer has not begun: given up now, it may have used something that nobody will say.
 struct UnansweredRequest {
     call: Rc<InboundCall>,
-    dialect: Dialect,
+    /// The usage that its stream may leave unsaid until its end.
+    unseen: UnseenUsage,
     price: Option<Arc<Price>>,
     /// True if the head of an answer has come.
     has_head: bool,
@@ -57,13 +58,13 @@ impl UnansweredRequest {
 
     /// Books what it has most likely used: of a stream the prompt alone, unless its model may have thought unseen; else nobody knows.
     fn book(&self, entry: &mut AttemptEntry) {
-        let Self { call, dialect, price, .. } = self;
+        let Self { call, unseen, price, .. } = self;
         if entry.has_usage() || !call.operation.is_metered() {
             return;
         }
         let used = if call.operation.embeds() {
             Some(Dialect::embedding_estimate(&call.body))
-        } else if call.streams() && !dialect.thinks_unseen(entry.sent_model(), &call.body) {
+        } else if call.streams() && *unseen == UnseenUsage::None {
             Some(Usage { input: estimate::tokens_of_body(&call.body), ..Usage::default() })
         } else {
             None
@@ -96,10 +97,20 @@ impl OpenAttempt {
         self.entry.hold(Box::new(holds));
     }
 
-    /// Its request is about to go out, to a model of this price.
-    pub(super) fn asks(&mut self, call: &Rc<InboundCall>, dialect: Dialect, price: Option<&Arc<Price>>) {
+    /// Its request is about to go out, to a model of this price that has this name here.
+    pub(super) fn asks(
+        &mut self,
+        call: &Rc<InboundCall>,
+        dialect: Dialect,
+        (model, price): (&str, Option<&Arc<Price>>),
+    ) {
+        // The name that it has there may be a deployment's.
+        let names =
+            [self.entry.sent_model(), model].into_iter().filter(|_| call.streams() && call.operation.generates());
+        let mut unseen = names.map(|name| dialect.unseen_usage(name, &call.body));
+        let unseen = unseen.find(|unseen| *unseen != UnseenUsage::None).unwrap_or(UnseenUsage::None);
         let (call, price) = (Rc::clone(call), price.map(Arc::clone));
-        self.unanswered = Some(UnansweredRequest { call, dialect, price, has_head: false });
+        self.unanswered = Some(UnansweredRequest { call, unseen, price, has_head: false });
     }
 
     /// The head of an answer has come.
@@ -110,6 +121,11 @@ impl OpenAttempt {
     /// Something of the answer itself has come: what it uses is told by the answer from here on.
     pub(super) fn has_begun(&mut self) {
         self.unanswered = None;
+    }
+
+    /// The usage that its stream may leave unsaid until its end, as long as that has not begun.
+    pub(super) fn unseen_usage(&self) -> UnseenUsage {
+        self.unanswered.as_ref().map_or(UnseenUsage::None, |request| request.unseen)
     }
 
     /// Its time is measured.

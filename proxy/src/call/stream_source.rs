@@ -8,8 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body;
 use sluicegate_config::{Price, RetryOn};
-use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::{ProviderError, Usage};
+use sluicegate_dialects::{UnseenUsage, estimate};
 
 use crate::account::AttemptEnd;
 use crate::coalescing::FlightReader;
@@ -42,6 +42,8 @@ pub(super) struct ProviderSource {
     pub(super) retry_on: RetryOn,
     /// The tokens of the prompt, roughly: for a stream that ends before its provider says them.
     pub(super) prompt: u64,
+    /// The usage that the stream may leave unsaid until its end.
+    pub(super) unseen: UnseenUsage,
 }
 
 impl StreamSource {
@@ -104,8 +106,16 @@ impl StreamSource {
         }
     }
 
-    /// Notes what was used. Where the provider has not said it and the answer is not whole, it is estimated.
+    /// True if nobody knows what was used until here: what the provider has said of it is not its last word.
+    pub(super) fn hides_usage(&self, transcoder: &Transcoder) -> bool {
+        let Self::Provider(source) = self else { return false };
+        let said_last = transcoder.ended() || (transcoder.finished() && transcoder.usage().is_some());
+        !said_last && !transcoder.passes_unread() && source.unseen.hides(transcoder.so_far())
+    }
+
+    /// Notes what was used. Where the provider has not said it and the answer is not whole, it is estimated, where that can be.
     pub(super) fn note_usage(&mut self, transcoder: &Transcoder, whole: bool) -> Option<Usage> {
+        let hidden = !whole && self.hides_usage(transcoder);
         let Self::Provider(source) = self else { return None };
         let (said, model) = (transcoder.usage(), transcoder.model());
         let is_text = transcoder.first_token() && !transcoder.passes_unread();
@@ -117,6 +127,7 @@ impl StreamSource {
             entry.summed_usage(usage, cost);
         }
         match guess {
+            _ if hidden => entry.unknown_usage(),
             Some(usage) => entry.estimated_usage(usage, price),
             None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{Event, ProviderError, Reply, ServiceTier, Usage};
 use sluicegate_dialects::observe::ObserverMode;
-use sluicegate_dialects::{Dialect, Reframer, StreamOptions, StreamShadow};
+use sluicegate_dialects::{Dialect, Reframer, StreamOptions, StreamShadow, StreamSoFar};
 
 use crate::cache::Recorder;
 use crate::state::Provider;
@@ -72,6 +72,7 @@ impl Transcoder {
             binary: caller.habits().is_binary,
             events: Vec::new(),
             first_token: false,
+            thought: false,
             ended: false,
             usage: None,
             model: None,
@@ -337,6 +338,16 @@ impl Transcoder {
             Self::Translated(transcoder) => transcoder.first_token,
             Self::Passed(stream) => stream.began(),
         }
+    }
+
+    /// The stream as far as it has come, by what is told in it.
+    pub(super) fn so_far(&self) -> StreamSoFar {
+        let has_thought = match self {
+            Self::Verbatim(transcoder) => transcoder.observer.thought_seen(),
+            Self::Translated(transcoder) => transcoder.thought,
+            Self::Passed(_) => false,
+        };
+        StreamSoFar { has_begun: self.first_token(), has_thought, is_counted: self.usage().is_some() }
     }
 
     /// True if the provider has said that the answer is whole.

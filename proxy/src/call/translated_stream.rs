@@ -19,6 +19,8 @@ pub(super) struct Translated {
     pub(super) binary: bool,
     pub(super) events: Vec<Event>,
     pub(super) first_token: bool,
+    /// True if thoughts have begun.
+    pub(super) thought: bool,
     pub(super) ended: bool,
     pub(super) usage: Option<Usage>,
     pub(super) model: Option<String>,
@@ -112,6 +114,7 @@ impl Translated {
                     self.text += text.len() as u64;
                 }
             }
+            Event::PartStart { kind: PartKind::Thinking | PartKind::RedactedThinking(_), .. } => self.thought = true,
             Event::Finish { .. } | Event::PartStart { kind: PartKind::Picture { .. }, .. } => self.first_token = true,
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Error(error) => self.error = Some(error.clone()),
