@@ -52,7 +52,7 @@ mod tests {
             (r#"{"model":"m","tools":[{"name":"model"}],"messages":[{"model":"m"}],"fallbacks":"x"}"#, &[]),
             (r#"{"model":"m"}"#, &[]),
         ] {
-            let peek = crate::Dialect::OpenAiChat.peek(body.as_bytes()).unwrap();
+            let peek = crate::Dialect::OpenAiChat.peek(body.as_bytes(), crate::verbatim::PathSays::default()).unwrap();
             assert_eq!(other_models(body.as_bytes(), peek.marks), models, "{body}");
         }
     }

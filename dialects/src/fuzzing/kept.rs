@@ -46,7 +46,8 @@ fn told(call: &Bytes) {
     assert!(is_json(&second) && second.len() > first.len(), "{}", shown(&second));
     let by_id = stored::items_by_id(&first);
     assert!(by_id.contains_key("msg_1"), "{}", shown(&first));
-    if let Some(whole) = stored::with_items(call, &by_id) {
+    // Nobody comes so far whose call is no UTF-8.
+    if let Some(whole) = stored::with_items(call, &by_id).filter(|_| is_json(call)) {
         assert!(is_json(&whole), "{}", shown(&whole));
     }
     if let Ok(peek) = Dialect::OpenAiResponses.peek(call, PathSays::default())

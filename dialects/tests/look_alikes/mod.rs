@@ -165,7 +165,7 @@ fn each_is_sent_what_it_takes() {
     for row in LookAlike::all() {
         let profile = ProviderProfile { look_alike: Some(*row), fields: row.policy(), ..ProviderProfile::default() };
         let sent = |body: Bytes| {
-            let body = verbatim::fit_call_ids(&body, Some(row));
+            let body = verbatim::fit_call_ids(&body, Some(row), sluicegate_dialects::SeenMarks::of(&body));
             match verbatim::govern(&body, &profile.fields) {
                 Ok(governed) => json!({ "body": read(&governed.body), "dropped": governed.dropped }),
                 Err(refusal) => json!({ "refused": refusal.message }),

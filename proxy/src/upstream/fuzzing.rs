@@ -33,7 +33,11 @@ fn answer(pieces: &[&[u8]]) -> Result<Option<ReadAnswer>, ()> {
 /// When what must hold does not.
 pub fn answers(data: &[u8], pieces: &[&[u8]]) {
     let whole = answer(&[data]);
-    assert_eq!(answer(pieces), whole, "{}", String::from_utf8_lossy(data));
+    let cut = answer(pieces);
+    // Of a head that is not whole it need not be known yet that it is broken.
+    if (&cut, &whole) != (&Ok(None), &Err(())) {
+        assert_eq!(cut, whole, "{}", String::from_utf8_lossy(data));
+    }
     if let Ok(Some((_, _, body, over, rest))) = whole {
         assert!(body.len() + rest.len() <= data.len());
         assert!(over || rest.len() < 2 + (16 << 10), "what has come is taken");
