@@ -9,6 +9,8 @@ pub(crate) const CACHE_CONTROL: &str = "cache_control";
 pub(crate) const THINKING_BLOCKS: &str = "thinking_blocks";
 /// The member that holds thoughts as most look-alikes have them.
 pub(crate) const REASONING: &str = "reasoning_content";
+/// The kind of a piece of content with thoughts, as Mistral's models have them, and its member that holds them.
+pub(crate) const THINKING: &str = "thinking";
 /// The beginning of a signature of Gemini's wherever it is not in Gemini's own words.
 pub(crate) const GEMINIS: &str = "gemini:";
 /// The beginning of whatever the gateway packs for another dialect.
@@ -49,6 +51,7 @@ impl Watch for SeenMarks {
     fn name(&mut self, name: &[u8]) {
         // Names of other lengths are told by that.
         match name.len() {
+            8 => self.thinking |= name == THINKING.as_bytes(),
             13 => self.caching |= name == CACHE_CONTROL.as_bytes(),
             15 => self.thinking |= name == THINKING_BLOCKS.as_bytes(),
             17 => self.thinking |= name == REASONING.as_bytes(),
@@ -87,6 +90,7 @@ mod tests {
             (r#"{"cache_control":null}"#, caching),
             (r#"[{"a":[]},{"b":{"cache_control":{}}}]"#, caching),
             (r#"[{"thinking_blocks":[]}]"#, thinking),
+            (r#"[{"content":[{"thinking":[]}]}]"#, thinking),
             (r#"[{"a":"gemini:x"}]"#, carried),
             (r#"["sluicegate.t1.x"]"#, carried),
             (r#"{ "thoughtSignature" : "c2x1aWNlZ2F0ZTpbAAAA" }"#, carried),
