@@ -11,6 +11,8 @@ pub(crate) const THINKING_BLOCKS: &str = "thinking_blocks";
 pub(crate) const REASONING: &str = "reasoning_content";
 /// The member that holds thoughts in Converse.
 const REASONING_OF_CONVERSE: &str = "reasoningContent";
+/// The kind of a piece of content with thoughts, as Mistral's models have them, and its member that holds them.
+pub(crate) const THINKING: &str = "thinking";
 /// The beginning of a signature of Gemini's wherever it is not in Gemini's own words.
 pub(crate) const GEMINIS: &str = "gemini:";
 /// The beginning of whatever the gateway packs for another dialect.
@@ -89,6 +91,7 @@ impl Watch for MarkWatch {
         // Names of other lengths are told by that.
         match name.len() {
             5 => self.seen.models |= name == b"model",
+            8 => self.seen.thinking |= name == THINKING.as_bytes(),
             9 if name == b"signature" => self.behind = Behind::Signature,
             12 if name == b"tool_call_id" => self.behind = Behind::CallId,
             13 => self.seen.caching |= name == CACHE_CONTROL.as_bytes(),
@@ -143,6 +146,7 @@ mod tests {
             (r#"{"cache_control":null}"#, caching),
             (r#"[{"a":[]},{"b":{"cache_control":{}}}]"#, caching),
             (r#"[{"thinking_blocks":[]}]"#, thinking),
+            (r#"[{"content":[{"thinking":[]}]}]"#, thinking),
             (r#"[{"a":"gemini:x"}]"#, carried),
             (r#"["sluicegate.t1.x"]"#, carried),
             (r#"[{"signature":""}]"#, carried),

@@ -7,33 +7,44 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::splice::{Edit, EditKind, splice};
-use crate::mark::{CACHE_CONTROL as MARK, REASONING, SeenMarks, THINKING_BLOCKS};
+use crate::json::kind_of;
+use crate::mark::{CACHE_CONTROL as MARK, REASONING, SeenMarks, THINKING, THINKING_BLOCKS};
 use crate::scan;
+use crate::vendors::LookAlike;
 
 /// The places of markers: in an object, and in those that are its members, or the elements of its members.
 struct MarkPlace {
     marked: bool,
     /// True if it may hold thoughts too.
     thinks: bool,
+    /// True if it is one of several pieces, some of which may be thoughts.
+    piece: bool,
     within: &'static [(&'static [u8], MarkPlace)],
 }
 
-const MARKED: MarkPlace = MarkPlace { marked: true, thinks: false, within: &[] };
+const UNMARKED: MarkPlace = MarkPlace { marked: false, thinks: false, piece: false, within: &[] };
+const MARKED: MarkPlace = MarkPlace { marked: true, ..UNMARKED };
+const PIECE: MarkPlace = MarkPlace { piece: true, ..MARKED };
 const MESSAGE: MarkPlace =
-    MarkPlace { marked: true, thinks: true, within: &[(b"content", MARKED), (b"tool_calls", MARKED)] };
-const TOOL: MarkPlace = MarkPlace { marked: true, thinks: false, within: &[(b"function", MARKED)] };
-const BODY: MarkPlace = MarkPlace { marked: false, thinks: false, within: &[(b"messages", MESSAGE), (b"tools", TOOL)] };
+    MarkPlace { thinks: true, within: &[(b"content", PIECE), (b"tool_calls", MARKED)], ..MARKED };
+/// That of a server whose own thoughts are pieces.
+const MESSAGE_OF_PIECES: MarkPlace = MarkPlace { within: &[(b"content", MARKED), (b"tool_calls", MARKED)], ..MESSAGE };
+const TOOL: MarkPlace = MarkPlace { within: &[(b"function", MARKED)], ..MARKED };
+const BODY: MarkPlace = MarkPlace { within: &[(b"messages", MESSAGE), (b"tools", TOOL)], ..UNMARKED };
+const BODY_OF_PIECES: MarkPlace =
+    MarkPlace { within: &[(b"messages", MESSAGE_OF_PIECES), (b"tools", TOOL)], ..UNMARKED };
 
-/// The body without markers and without thoughts, which are another vendor's; itself, uncopied, where there are none. What stands in texts, arguments and schemas is not
-/// touched.
+/// The body without markers and without thoughts, which are another vendor's than the look-alike's; itself, uncopied, where there
+/// are none. What stands in texts, arguments and schemas is not touched.
 #[must_use]
-pub fn unmark(body: &Bytes, seen: SeenMarks) -> Bytes {
+pub fn unmark(body: &Bytes, seen: SeenMarks, look_alike: Option<&LookAlike>) -> Bytes {
     // Nearly every body ends here.
     if !seen.caching && !seen.thinking {
         return body.clone();
     }
     let mut edits = Vec::new();
-    object(body, 0..body.len(), &BODY, &mut edits);
+    let thinks_in_pieces = look_alike.is_some_and(|row| row.thoughts == "content");
+    object(body, 0..body.len(), if thinks_in_pieces { &BODY_OF_PIECES } else { &BODY }, &mut edits);
     splice(body, &edits)
 }
 
@@ -64,11 +75,20 @@ fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Ed
 }
 
 fn list(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Edit>) {
-    let elements = body.get(span).and_then(|json| serde_json::from_slice::<Vec<&RawValue>>(json).ok());
-    for element in elements.unwrap_or_default() {
+    let elements = body.get(span.clone()).and_then(|json| serde_json::from_slice::<Vec<&RawValue>>(json).ok());
+    let elements = elements.unwrap_or_default();
+    let is_thought = |element: &RawValue| place.piece && kind_of(element.get()) == THINKING;
+    if !elements.is_empty() && elements.iter().all(|element| is_thought(element)) {
+        // A turn without any piece is refused.
+        return edits.push(Edit::write(span, "\"\""));
+    }
+    for element in elements {
         let start = (element.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-        if element.get().starts_with('{') {
-            object(body, start..start + element.get().len(), place, edits);
+        let span = start..start + element.get().len();
+        if is_thought(element) {
+            edits.push(Edit::remove(span));
+        } else if element.get().starts_with('{') {
+            object(body, span, place, edits);
         }
     }
 }
@@ -97,14 +117,22 @@ mod tests {
                 r#"{"messages":[{"role":"assistant","content":"reasoning_content"}]}"#,
             ),
             (
+                r#"{"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]}, {"type":"thinking","thinking":"So."},{"type":"text","text":"thinking"},{"type":"thinking"},{"type":"thinking"}]},{"role":"assistant","content":[{"type":"thinking","thinking":[]}],"tool_calls":[]}]}"#,
+                r#"{"messages":[{"role":"assistant","content":[ {"type":"text","text":"thinking"}]},{"role":"assistant","content":"","tool_calls":[]}]}"#,
+            ),
+            (
                 r#"{"messages":"cache_control","tools":{"cache_control":1}}"#,
                 r#"{"messages":"cache_control","tools":{}}"#,
             ),
         ] {
-            let body = unmark(&Bytes::copy_from_slice(given.as_bytes()), SeenMarks::of(given.as_bytes()));
+            let body = unmark(&Bytes::copy_from_slice(given.as_bytes()), SeenMarks::of(given.as_bytes()), None);
             assert_eq!(String::from_utf8_lossy(&body), made);
         }
         let body = Bytes::from_static(br#"{"model":"m"}"#);
-        assert_eq!(unmark(&body, SeenMarks::of(&body)).as_ptr(), body.as_ptr(), "uncopied");
+        assert_eq!(unmark(&body, SeenMarks::of(&body), None).as_ptr(), body.as_ptr(), "uncopied");
+        let own = r#"{"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":[]}]}]}"#;
+        let body = Bytes::from_static(own.as_bytes());
+        let kept = unmark(&body, SeenMarks::of(&body), LookAlike::named("Mistral").as_ref());
+        assert_eq!(String::from_utf8_lossy(&kept), own);
     }
 }

@@ -295,6 +295,9 @@ fn habits(row: &LookAlike) -> String {
     if !row.user_after_results {
         said.push("no user's turn behind results".to_owned());
     }
+    if !row.format_beside_tools {
+        said.push("no form of the answer beside tools".to_owned());
+    }
     if row.content_lists {
         said.push("takes lists of texts".to_owned());
     }

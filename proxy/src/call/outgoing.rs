@@ -159,8 +159,9 @@ fn in_its_words(
     // Of what was changed until here nothing has a mark.
     let seen = call.peek.marks;
     let (body, betas) = enveloped(&body, (call, model), envelope, betas);
-    let is_strict = provider.defaults.look_alike.as_ref().is_some_and(|row| row.strict_messages);
-    let body = if provider.kind.refuses_unknown_fields || is_strict { verbatim::unmark(&body, seen) } else { body };
+    let row = provider.defaults.look_alike.as_ref();
+    let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.strict_messages);
+    let body = if is_strict { verbatim::unmark(&body, seen, row) } else { body };
     let body = unpacked(&body, at.offer);
     let body = dialect.disown(&body, seen, model);
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };

@@ -39,7 +39,7 @@ pub(super) fn in_content(parts: Vec<Part>, told: bool) -> Vec<Part> {
             (Content::Thinking { text, signature }, _) if told || (text.is_empty() && signature.is_none()) => {}
             // What follows one of its own kind is more of it.
             (Content::Thinking { text: more, signature: None }, Some(Content::Thinking { text, signature: None })) => {
-                text.push_str(&more)
+                text.push_str(&more);
             }
             (more, _) => read.push(Part::new(more)),
         }

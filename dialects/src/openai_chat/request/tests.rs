@@ -208,3 +208,22 @@ fn what_has_no_equivalent_is_refused_by_field() {
         assert!(refusal.message.starts_with(param), "{}", refusal.message);
     }
 }
+
+#[test]
+fn a_form_beside_tools_is_said_in_words_to_who_refuses_it() {
+    let mut call = call(vec![Message::new(Role::User, vec![Part::text("How deep?")])]);
+    call.format = Some(Format::Json);
+    let groq = ProviderProfile { look_alike: LookAlike::named("Groq"), ..ProviderProfile::default() };
+    assert_eq!(body(&encode(&call, &groq).unwrap())["response_format"]["type"], "json_object");
+    let (name, extra) = ("depth".to_owned(), Fields::new());
+    call.tools.push(Tool::Function { name, description: None, parameters: None, strict: None, cache: None, extra });
+    assert_eq!(written(&call).0["response_format"]["type"], "json_object");
+    let encoded = encode(&call, &groq).unwrap();
+    let written = body(&encoded);
+    assert!(written.get("response_format").is_none());
+    assert!(written["messages"][0]["content"].as_str().unwrap().starts_with("When you answer instead"), "{written}");
+    assert_eq!(
+        (&written["messages"][0]["role"], encoded.dropped),
+        (&json!("system"), vec!["response_format".to_owned()])
+    );
+}

@@ -8,6 +8,7 @@ use super::writer::RequestWriter;
 use super::{schema, write_settings, write_system, write_turns};
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
+use crate::format_in_words::in_words;
 use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::openai_chat::place;
@@ -44,7 +45,8 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     writer.json.open(b'{');
     writer.json.text_field("model", model);
     writer.json.open_field("messages", b'[');
-    write_system::system(system, messages, &mut writer)?;
+    let unsaid = write_settings::unsaid_format(call, &writer).map(|format| in_words(format, true));
+    write_system::system(system, messages, unsaid.as_deref(), &mut writer)?;
     write_turns::messages(messages, &mut writer)?;
     if writer.json.is_bare() {
         return Err(ROOT.field("messages").refuse("at least one message with content is required"));
@@ -67,8 +69,10 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         stop.iter().for_each(|text| writer.json.text(text));
         writer.json.close(b']');
     }
-    if let Some(format) = format {
-        write_settings::format(format, &mut writer);
+    match format {
+        Some(_) if unsaid.is_some() => writer.drop("response_format"),
+        Some(format) => write_settings::format(format, &mut writer),
+        None => {}
     }
     write_settings::reasoning(call, tools, &mut writer);
     write_end_user(end_user.as_deref(), &mut writer);

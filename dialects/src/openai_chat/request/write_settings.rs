@@ -2,7 +2,7 @@
 
 use super::schema;
 use super::writer::RequestWriter;
-use crate::hub::{Call, Format, Reasoning, Sampling};
+use crate::hub::{Call, Format, Reasoning, Sampling, Tool};
 use crate::vendors::{self, Beside, FieldAction};
 
 /// Writes the token limit. Gives what it was brought down to, where the caller asked for more than the model answers with.
@@ -46,6 +46,13 @@ pub(super) fn sampling(call: &Call, writer: &mut RequestWriter<'_>) {
     if let Some(choices) = choices {
         writer.json.value_field("n", choices);
     }
+}
+
+/// The form of another dialect's that a look-alike can not be told by a field: it refuses one beside tools.
+pub(super) fn unsaid_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> Option<&'a Format> {
+    let takes_both = !writer.cross_dialect || writer.look_alike().is_none_or(|row| row.format_beside_tools);
+    let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
+    call.format.as_ref().filter(|_| tools && !takes_both)
 }
 
 /// Writes the answer's shape.

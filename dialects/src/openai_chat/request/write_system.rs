@@ -15,10 +15,11 @@ pub(super) fn instructs(role: Role) -> bool {
 
 /// Writes the instructions before the conversation. A caller of this dialect gets its messages back one by one; for
 /// another dialect's caller they are one message, since many look-alikes' prompt templates take no more than one. There
-/// the later ones follow in it, each on a line of its own.
+/// the later ones follow in it, each on a line of its own. What is `told` stands at the end.
 pub(super) fn system(
     parts: &[SystemPart],
     messages: &[Message],
+    told: Option<&str>,
     writer: &mut RequestWriter<'_>,
 ) -> Result<(), Refusal> {
     const AT: Path<'static> = ROOT.field("system");
@@ -37,6 +38,12 @@ pub(super) fn system(
         for message in messages.iter().filter(|message| instructs(message.role)) {
             later.extend(late_texts(message, writer)?);
         }
+    }
+    let told = told.map(Cow::Borrowed);
+    if later.is_empty() {
+        texts.extend(told);
+    } else {
+        later.extend(told);
     }
     if texts.is_empty() && later.is_empty() {
         return Ok(());

@@ -20,11 +20,12 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Groq",
         hosts: &["api.groq.com"],
         base: Some("https://api.groq.com/openai/v1"),
-        source: "console.groq.com/docs/openai, …/docs/batch, …/docs/speech-to-text, …/docs/text-to-speech",
+        source: "console.groq.com/docs/openai, …/docs/batch, …/docs/speech-to-text, …/docs/text-to-speech; github.com/agno-agi/agno/issues/1065 (a form beside tools)",
         beside_chat: &[Files, Speech, Transcriptions, Translations],
         content_lists: true,
         thoughts: "reasoning",
         strict_messages: true,
+        format_beside_tools: false,
         fields: &[("top_k", Drop), ("logit_bias", Refuse), ("top_logprobs", Refuse)],
         ..HOSTED
     },

@@ -40,6 +40,8 @@ pub struct LookAlike {
     pub user_after_results: bool,
     /// True if it refuses messages that have fields which it does not know, as other vendors' thoughts.
     pub strict_messages: bool,
+    /// True if it takes a form for its answer beside tools.
+    pub format_beside_tools: bool,
     /// The rules for top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
     /// The seconds after which an idle connection is let go, where the server itself closes one sooner than is common.
@@ -76,6 +78,7 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     calls: &[],
     user_after_results: true,
     strict_messages: false,
+    format_beside_tools: true,
     fields: &[],
     idle_seconds: None,
 };
