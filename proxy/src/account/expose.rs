@@ -484,8 +484,8 @@ impl Page<'_> {
     }
 
     fn log(&mut self, metrics: &Metrics) -> Result<(), Error> {
-        let (queue, rate) = metrics.log.dropped();
-        let dropped = [(vec!["queue"], queue), (vec!["rate"], rate)].into_iter().collect();
+        let reasons = ["queue", "rate", "write"].map(|reason| vec![reason]);
+        let dropped = reasons.into_iter().zip(metrics.log.dropped()).collect();
         self.counters(&names::LOG_DROPPED, &dropped)?;
         if let Some(day) = metrics.price_list.get() {
             self.gauge(&names::PRICE_LIST, *day)?;

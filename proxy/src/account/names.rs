@@ -113,7 +113,7 @@ metrics! {
     MEMORY_BUDGET = Gauge "sluicegate_memory_budget_bytes" [] "Bytes that calls may hold in sum: bodies, answers, streams held back.";
     MEMORY_USED = Gauge "sluicegate_memory_budget_used_bytes" [] "Bytes of the memory budget that calls hold.";
     MEMORY_REFUSALS = Counter "sluicegate_memory_budget_refusals" ["purpose"] "How often the memory budget had no room: for a small call, a large body or answer, a recording for the cache.";
-    LOG_DROPPED = Counter "sluicegate_log_lines_dropped" ["reason"] "Log lines not written: the queue was full, or errors came too fast.";
+    LOG_DROPPED = Counter "sluicegate_log_lines_dropped" ["reason"] "Log lines not written: the queue was full, errors came too fast, or their output did not take them.";
     SERIES_FOLDED = Counter "sluicegate_series_folded" [] "Label sets that were counted under `other` because there were too many.";
     CONSUMER_REQUESTS = Counter "sluicegate_consumer_requests" ["consumer"] "Calls of a consumer, each counted once when it ended; of more than 1000 consumers the further ones together, as `other`.";
     CONSUMER_TOKENS = Counter "sluicegate_consumer_tokens" ["consumer", "type"] "Tokens that a consumer's answered calls used, input and output.";

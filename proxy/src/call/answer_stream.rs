@@ -192,21 +192,16 @@ impl AnswerStream {
     pub(super) fn poll_usage(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.pull(cx) {
-                Polled::Some if self.usage().is_none() => {}
+                Polled::Some if self.usage(false).is_none() => {}
                 Polled::Nothing => return Poll::Pending,
                 _ => return Poll::Ready(()),
             }
         }
     }
 
-    /// The usage that the provider has said so far.
-    pub(super) fn usage(&self) -> Option<Usage> {
-        self.transcoder.usage()
-    }
-
-    /// The same, where that is the last word of an answer that is given up.
-    pub(super) fn last_usage(&self) -> Option<Usage> {
-        self.usage().filter(|_| !self.source.hides_usage(&self.transcoder))
+    /// The usage that the provider has said so far; `last`: where it may have used no more than that.
+    pub(super) fn usage(&self, last: bool) -> Option<Usage> {
+        self.transcoder.usage().filter(|_| !last || !self.source.hides_usage(&self.transcoder))
     }
 
     /// It can go on elsewhere by these means.

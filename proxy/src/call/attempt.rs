@@ -207,11 +207,11 @@ impl Attempt<'_> {
         }
         let retry_on = &self.target.pool.retry.on;
         let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
-        if matches!(held, Ok(FirstToken::Said(_))) && self.refusals && stream.usage().is_none() {
+        if matches!(held, Ok(FirstToken::Said(_))) && self.refusals && stream.usage(false).is_none() {
             // What a refusal has used most vendors say right behind it.
             let _ = tokio::time::timeout(LAST_WORDS, poll_fn(|cx| stream.poll_usage(cx))).await;
         }
-        let used = if matches!(held, Ok(FirstToken::Said(_))) { stream.usage() } else { stream.last_usage() };
+        let used = stream.usage(!matches!(held, Ok(FirstToken::Said(_))));
         // A stream of a provider's has one.
         let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(head.headers, stream)) };
         match held {

@@ -57,7 +57,7 @@ impl Intended<'_> {
             let key = self.key.filter(|_| is_of_key);
             let cost = self.cost(call, one).map_err(|failure| NoRoom { failure, key })?;
             all.push((one, key));
-            demands.push(Demand { limit: &one.limit, key: one.key, cost });
+            demands.push(Demand::of(&one.limit, one.key, cost));
         }
         let (limiter, now) = (&call.context.worker.limiter, Instant::now());
         // Who is known to be used up is not asked again for every call.

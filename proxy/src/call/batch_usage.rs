@@ -96,7 +96,8 @@ impl BatchUsage {
 
     fn read(&mut self) {
         let line = std::mem::take(&mut self.line);
-        if line.is_empty() {
+        // An empty line is no request's.
+        if line.trim_ascii().is_empty() {
             return;
         }
         self.lines += 1;
@@ -142,5 +143,36 @@ impl BatchUsage {
         // Of `gpt-4o` and `gpt-4o-mini` the longer one is meant.
         let length = |(name, model): &(&String, &Model)| model.upstream_name.as_deref().unwrap_or(name).len();
         fitting.max_by_key(length).map(|(_, model)| model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::compile::{compile, manifests};
+
+    use super::*;
+    use crate::owned::{ListName, OwnedLists};
+
+    #[tokio::test]
+    async fn an_empty_line_is_no_requests() {
+        let text = "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {name: p}\nspec: {providers: [{name: a, \
+                    type: Simulated, models: [{name: m, price: {inputPerMillion: '1', outputPerMillion: '1'}}]}]}\n";
+        let compiled = compile(&manifests::read(&[("all.yaml".to_owned(), text.to_owned())]).0);
+        let pool = compiled.snapshot.pools.into_values().next().unwrap();
+        let models = Arc::new(pool.providers[0].models.clone());
+        let answer =
+            r#"{"response":{"body":{"model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}}}"#;
+        let lists = OwnedLists::new(Arc::default(), None);
+        for (number, text) in
+            [format!("{answer}\n{answer}\n"), format!("\n{answer}\n\n \r\n{answer}\r\n\r\n")].into_iter().enumerate()
+        {
+            let owner = [u8::try_from(number).unwrap(); 32];
+            let mark = lists.counting(ListName::new(&owner, crate::sealing::IdKind::Batch)).await.unwrap();
+            let mut usage = BatchUsage::new(Dialect::OpenAiChat, &models, mark);
+            usage.feed(text.as_bytes());
+            usage.finish();
+            let (used, cost) = usage.so_far();
+            assert_eq!((used.input, used.output, cost, usage.unpriced), (6, 4, Some(PicoUsd(10_000_000)), false));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The wait of a call for room in the windows of its limits (`onExceeded: Queue`): in this process one after the other by priority, fairly,
-//! and so that nobody starves. The first in the queue alone asks, when the limit has said that there is room.
+//! and so that nobody starves. The first in the queue alone asks, when the limit has said that there is room, or when it is another one.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -9,7 +10,7 @@ use tokio::time::sleep;
 use crate::concurrency::{CallPlace, GateScope, NoPlace, PreparedGate};
 use crate::errors::Problem;
 use crate::limit::{Demand, Holds, LimitRefusal, Told};
-use crate::state::Rule;
+use crate::state::{Ready, Rule};
 
 use super::inbound::InboundCall;
 use super::limit_refusal::{refused, unavailable};
@@ -19,6 +20,8 @@ use super::{places, plan};
 const LOOK_AT_USE: Duration = Duration::from_secs(1);
 /// … and at calls, of which hardly any is given back.
 const LOOK_AT_CALLS: Duration = Duration::from_secs(5);
+/// The first in a queue looks this often whether the limit is another one by now.
+const LOOK_AT_LIMITS: Duration = Duration::from_millis(50);
 /// The first of other proxies' queues wait for the same room: they come by up to this much later, at random.
 const SPREAD: Duration = Duration::from_millis(20);
 
@@ -30,9 +33,7 @@ const MOST_WAITING: u64 = 10_000;
 pub(super) type Waited = (Vec<Told>, Result<Holds, Problem>);
 
 /// A call's place in the queue of one limit.
-struct LimitTurn<'a> {
-    demand: &'a Demand<'a>,
-    at: usize,
+struct LimitTurn {
     gate: PreparedGate,
     place: CallPlace,
 }
@@ -71,10 +72,10 @@ async fn in_turn(
     until: Instant,
 ) -> Waited {
     let limiter = &call.context.worker.limiter;
-    let mut told = Vec::new();
+    let (mut told, mut current) = (Vec::new(), CurrentDemands::of(call, demands));
     loop {
-        let Some(demand) = demands.get(at) else { return (told, Err(unavailable())) };
-        let standing = match stand(call, (demand, at), &mut after, until).await {
+        let Some(demand) = current.demands.get(at) else { return (told, Err(unavailable())) };
+        let standing = match stand(call, demand, &mut after, until).await {
             Ok(standing) => standing,
             Err(problem) => return (told, Err(problem)),
         };
@@ -83,35 +84,88 @@ async fn in_turn(
                 standing.gate.gate.has_room_at(Instant::now() + wait);
             }
             if let Some(wait) = after.take().filter(|wait| !wait.is_zero())
-                && !pause(standing.demand, wait, until).await
+                && !current.pause(at, wait, until).await
             {
                 standing.gate.gate.was_late();
-                return (told, Err(refusal(call, standing.demand, wait)));
+                let no = current.demands.get(at).map_or_else(unavailable, |demand| refusal(call, demand, wait));
+                return (told, Err(no));
             }
+            current.renew();
             let taken;
-            (told, taken) = limiter.take(demands).await;
+            (told, taken) = limiter.take(&current.demands).await;
             match taken {
                 Ok(holds) => return (told, Ok(holds)),
-                Err(no) if no.may_wait && no.at == standing.at => after = no.after,
+                Err(no) if no.may_wait && no.at == at => after = no.after,
                 Err(no) => break no,
             }
         };
         drop(standing.place);
         if !no.may_wait {
-            return (told, Err(refused(call, demands, no)));
+            return (told, Err(refused(call, &current.demands, no)));
         }
         // Another of its limits has room later: it waits there, and keeps nobody here.
         (at, after) = (no.at, no.after);
     }
 }
 
+/// The parts that a call that waits would take of its limits, which may be others by now: raised, lowered, gone.
+struct CurrentDemands<'a> {
+    call: &'a InboundCall,
+    ready: Arc<Ready>,
+    demands: Vec<Demand<'a>>,
+}
+
+impl<'a> CurrentDemands<'a> {
+    /// As they were when the call began.
+    fn of(call: &'a InboundCall, demands: &[Demand<'a>]) -> Self {
+        Self { call, ready: Arc::clone(&call.context.ready), demands: demands.to_vec() }
+    }
+
+    /// Looks whether there is another configuration. `true`: a limit is another one.
+    fn renew(&mut self) -> bool {
+        let now = self.call.context.worker.ready();
+        if Arc::ptr_eq(&now, &self.ready) {
+            return false;
+        }
+        self.ready = now;
+        let mut are_others = false;
+        for demand in &mut self.demands {
+            let limit = self.ready.current_limit(demand.limit, self.call.context.consumer());
+            are_others |= demand.becomes(limit.map(|limit| limit.amount));
+        }
+        are_others
+    }
+
+    /// Waits for room in a limit, or until it is another one. `false`: it would come too late, and nothing is given back before.
+    async fn pause(&mut self, at: usize, wait: Duration, until: Instant) -> bool {
+        if self.renew() {
+            return true;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let uses = self.demands.get(at).is_some_and(|demand| demand.limit.counts_use());
+        if left.is_zero() || (!uses && wait > left) {
+            return false;
+        }
+        let wait = wait.min(if uses { LOOK_AT_USE } else { LOOK_AT_CALLS });
+        let spread = SPREAD.mul_f64(rand::rng().random::<f64>());
+        let until = Instant::now() + (wait + spread).min(left);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.renew() {
+                return true;
+            }
+            sleep(left.min(LOOK_AT_LIMITS)).await;
+        }
+    }
+}
+
 /// The first place in a limit's queue. `after` is forgotten where others went first.
-async fn stand<'a>(
+async fn stand(
     call: &InboundCall,
-    (demand, at): (&'a Demand<'a>, usize),
+    demand: &Demand<'_>,
     after: &mut Option<Duration>,
     until: Instant,
-) -> Result<LimitTurn<'a>, Problem> {
+) -> Result<LimitTurn, Problem> {
     let gates = &call.context.worker.limiter.shared().gates;
     let key = demand.key.slot_name();
     let Some(queue) = &demand.limit.queue else { return Err(unavailable()) };
@@ -127,30 +181,17 @@ async fn stand<'a>(
         return Err(refusal(call, demand, least));
     }
     if let Some(place) = places::try_place(call, &gate) {
-        return Ok(LimitTurn { demand, at, gate, place });
+        return Ok(LimitTurn { gate, place });
     }
     *after = None;
     match gate.gate.take(places::applicant(call, &gate), until).await {
-        Ok(place) => Ok(LimitTurn { demand, at, gate, place }),
+        Ok(place) => Ok(LimitTurn { gate, place }),
         Err(no) => {
             let again = if no.why == NoPlace::Full { no.after } else { no.after.max(Duration::from_secs(1)) };
             // Those in front take the next room.
             Err(refusal(call, demand, again.max(least)))
         }
     }
-}
-
-/// Waits for room. `false`: it would come too late, and nothing is given back before.
-async fn pause(demand: &Demand<'_>, wait: Duration, until: Instant) -> bool {
-    let left = until.saturating_duration_since(Instant::now());
-    let uses = demand.limit.counts_use();
-    if left.is_zero() || (!uses && wait > left) {
-        return false;
-    }
-    let wait = wait.min(if uses { LOOK_AT_USE } else { LOOK_AT_CALLS });
-    let spread = SPREAD.mul_f64(rand::rng().random::<f64>());
-    sleep((wait + spread).min(left)).await;
-    true
 }
 
 /// The refusal of a call that can not wait, or has waited in vain.

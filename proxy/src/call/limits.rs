@@ -190,7 +190,7 @@ fn demands<'a>(call: &'a InboundCall, rule: &'a Rule, route: &str) -> (Vec<Deman
             too_large.get_or_insert(problem);
             0
         });
-        demands.push(Demand { limit, key, cost });
+        demands.push(Demand::of(limit, key, cost));
     }
     (demands, too_large)
 }

@@ -43,10 +43,12 @@ pub(super) fn answer(call: &InboundCall, rule: &Rule) -> Result<Exchange, Proble
             return Err(Problem::gateway(ErrorKind::Unavailable, message).retry(false, None));
         }
         let message = format!("A route takes the model `{model}`, but no provider of its pools serves it.");
-        return Err(Problem::gateway(ErrorKind::NotFound, message)
-            .code("model_not_found")
-            .param("model".to_owned())
-            .retry(false, None));
+        let problem = match rule.promises(call.model()) {
+            true => Problem::gateway(ErrorKind::NotFound, message),
+            // The rule takes any such name: this one is its caller's.
+            false => Problem::client(ErrorKind::NotFound, message),
+        };
+        return Err(problem.code("model_not_found").param("model".to_owned()).retry(false, None));
     }
     if let Some(files) = call.files() {
         let is_asked = |target: &TargetRef| {

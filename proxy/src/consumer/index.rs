@@ -90,6 +90,12 @@ impl Consumers {
         self.by_id.remove_mut(id.0.as_str());
     }
 
+    /// A consumer as it is by now, or the template that it was made of; `None`: it is gone.
+    pub(crate) fn current(&self, consumer: &KnownConsumer) -> Option<&KnownConsumer> {
+        let found = self.by_id.get(consumer.id().0.as_str());
+        found.or_else(|| self.by_id.get(consumer.selected_as().0.as_str())).map(|found| &**found)
+    }
+
     /// The ids of all.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &Arc<ObjectId>> {
         self.by_id.values().map(|consumer| consumer.id())

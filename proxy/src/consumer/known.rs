@@ -112,6 +112,11 @@ impl KnownConsumer {
         self.name.id()
     }
 
+    /// The id by which it is selected: its own, or that of the template that it was made of.
+    pub(super) fn selected_as(&self) -> &ObjectId {
+        &self.selected_as
+    }
+
     /// Of two with one key, or one token, the older is known by it, then the one with the smaller id.
     pub(super) fn order(&self) -> (i64, &str) {
         (self.created, &self.id().0)

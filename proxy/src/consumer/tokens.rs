@@ -9,7 +9,7 @@ use sluicegate_config::{Consumer, ConsumerJwt};
 use super::identified::Identified;
 use super::known::KnownConsumer;
 use super::subjects::Subjects;
-use crate::jwt::{JwksKeeper, JwksSource, KeySet, TokenRules, seconds, untrusted};
+use crate::jwt::{JwksKeeper, JwksSource, KeySet, TokenRules, is_too_long, seconds, untrusted};
 use crate::limit::SharedLimits;
 use crate::persistent::{OrderedMap, PersistentMap};
 
@@ -116,7 +116,12 @@ impl TokenIndex {
         if let Some(consumer) = self.remembered(digest, now) {
             return consumer;
         }
-        let Some(said) = untrusted(token) else { return Identified::Unknown };
+        let Some(said) = untrusted(token) else {
+            if is_too_long(token) {
+                tell_of_length(token.len(), now);
+            }
+            return Identified::Unknown;
+        };
         let holders = said.issuer().and_then(|issuer| self.by_issuer.get(issuer));
         let Some(holders) = holders else { return Identified::Unknown };
         let Some(holder) = holders.values().find(|holder| holder.rules.select(&said)) else {
@@ -175,6 +180,15 @@ impl TokenIndex {
             verified.clear();
         }
         verified.insert(digest, token);
+    }
+}
+
+/// A token that nobody looks at. The log says so, once a second at most; to its caller it is a key that is not known.
+fn tell_of_length(bytes: usize, now: i64) {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    if LAST.swap(now, Ordering::Relaxed) != now {
+        let why = "it is too long to be looked at";
+        tracing::info!(bytes, why, "a caller's token is refused");
     }
 }
 

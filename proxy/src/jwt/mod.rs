@@ -11,7 +11,7 @@ mod verify;
 pub(crate) use keeper::JwksKeeper;
 pub(crate) use key_set::KeySet;
 pub(crate) use source::JwksSource;
-pub(crate) use verify::{Claims, TokenRules, text, untrusted};
+pub(crate) use verify::{Claims, TokenRules, is_too_long, text, untrusted};
 
 /// Seconds since 1970 in a claim, whole or not.
 pub(crate) fn seconds(claims: &Claims, name: &str) -> Option<i64> {

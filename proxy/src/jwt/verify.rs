@@ -22,11 +22,18 @@ pub(crate) struct Untrusted {
 
 /// The claims of a token as it says them, if it is one.
 pub(crate) fn untrusted(token: &[u8]) -> Option<Untrusted> {
-    let is_one = token.len() <= LONGEST
-        && token.starts_with(BEGINNING)
-        && token.iter().filter(|byte| **byte == b'.').count() == 2;
+    let is_one = token.len() <= LONGEST && looks_like_one(token);
     let claims = is_one.then(|| dangerous::insecure_decode_claims::<Claims>(token).ok()).flatten()?;
     Some(Untrusted { claims })
+}
+
+/// True if it would be a token if it were not so long: nobody looks at it, and it is a key that is not known.
+pub(crate) fn is_too_long(token: &[u8]) -> bool {
+    token.len() > LONGEST && looks_like_one(token)
+}
+
+fn looks_like_one(token: &[u8]) -> bool {
+    token.starts_with(BEGINNING) && token.iter().filter(|byte| **byte == b'.').count() == 2
 }
 
 impl Untrusted {
@@ -204,6 +211,13 @@ mod tests {
         assert!(!rules(&[]).select(&said(&json!({"iss": "https://x", "aud": "another"}))));
         assert!(!rules(&[]).select(&said(&json!({"iss": "https://x"}))));
         assert_eq!(rules(&[]).validation.algorithms, [Algorithm::RS256], "no secrets, and never none");
+    }
+
+    #[test]
+    fn a_token_that_is_too_long_is_told_from_a_key() {
+        let token = |length: usize| format!("eyJ{}.a.b", "a".repeat(length - "eyJ.a.b".len()));
+        assert!(is_too_long(token(LONGEST + 1).as_bytes()) && !is_too_long(token(LONGEST).as_bytes()));
+        assert!(!is_too_long("a".repeat(LONGEST * 2).as_bytes()));
     }
 
     #[test]

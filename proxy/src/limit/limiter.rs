@@ -25,10 +25,30 @@ use crate::redis::{RedisClient, Script};
 const UNAVAILABLE: Duration = Duration::from_secs(1);
 
 /// The part that a call would take of one limit.
+#[derive(Clone, Copy)]
 pub(crate) struct Demand<'a> {
     pub(crate) limit: &'a PreparedLimit,
     pub(crate) key: LimitKey,
     pub(crate) cost: u64,
+    /// The amount of the limit, which may have become another one while its call waited.
+    amount: u64,
+}
+
+impl<'a> Demand<'a> {
+    /// Of a limit as it is.
+    pub(crate) fn of(limit: &'a PreparedLimit, key: LimitKey, cost: u64) -> Self {
+        Self { limit, key, cost, amount: limit.amount }
+    }
+
+    /// Its limit has this amount by now; `None`: it is gone, and nothing is taken of it. Says whether that is news.
+    pub(crate) fn becomes(&mut self, amount: Option<u64>) -> bool {
+        let before = (self.amount, self.cost);
+        match amount {
+            Some(amount) => self.amount = amount,
+            None => self.cost = 0,
+        }
+        before != (self.amount, self.cost)
+    }
 }
 
 /// The state of a limit.
@@ -166,8 +186,7 @@ impl Limiter {
 
     /// The state of limits that nothing is taken of.
     pub(crate) async fn look(&self, demands: &[Demand<'_>]) -> Vec<Told> {
-        let demands: Vec<Demand<'_>> =
-            demands.iter().map(|demand| Demand { limit: demand.limit, key: demand.key, cost: 0 }).collect();
+        let demands: Vec<Demand<'_>> = demands.iter().map(|demand| Demand { cost: 0, ..*demand }).collect();
         join_all(demands.iter().map(|demand| self.look_at(demand))).await
     }
 
@@ -210,26 +229,26 @@ impl Limiter {
     }
 
     fn alone(&self, demand: &Demand<'_>) -> Asked {
-        let Demand { limit, key, cost } = demand;
-        let (now, terms) = (self.shared.now(), limit.alone());
+        let Demand { limit, key, cost, amount } = demand;
+        let (now, terms) = (self.shared.now(), limit.alone(*amount));
         let taken = self.shared.alone((key, terms), *cost, now);
         let used = taken.map_or_else(|full| full.used, |taken| taken.used);
-        let told = told(limit, used, self.shared.empty_after((key, terms), now));
+        let told = told(demand, used, self.shared.empty_after((key, terms), now));
         let hold = |taken: TakenSlot| hold(demand, (terms, Some(taken.slot)), (terms, SharedPart::None));
         let outcome = taken.map_err(refusal).map(|taken| Some(hold(taken)));
         Asked { told, outcome }
     }
 
     async fn together(&self, redis: &RedisClient, demand: &Demand<'_>) -> Asked {
-        let Demand { limit, key, cost } = demand;
-        let (now, noted, shared) = (self.shared.now(), limit.noted(), limit.shared());
+        let Demand { limit, key, cost, amount } = demand;
+        let (now, noted, shared) = (self.shared.now(), limit.noted(*amount), limit.shared(*amount));
         let at = (key, noted);
         let hold = |slot: u64, part: SharedPart| hold(demand, (noted, Some(slot)), (shared, part));
         let guarded = match self.shared.guard(at, *cost, now) {
             None => None,
             Some(Ok(taken)) => Some(taken.slot),
             Some(Err(full)) => {
-                return Asked { told: told(limit, limit.amount, noted.span), outcome: Err(refusal(full)) };
+                return Asked { told: told(demand, *amount, noted.span), outcome: Err(refusal(full)) };
             }
         };
         let undo = || guarded.into_iter().for_each(|slot| self.shared.correct(at, slot, (*cost, 0)));
@@ -240,12 +259,12 @@ impl Limiter {
                 let taken = if guarded.is_some() { 0 } else { *cost };
                 let noted_slot = self.shared.note(at, (taken, used), now);
                 let hold = hold(guarded.unwrap_or(noted_slot), SharedPart::Slot(slot));
-                Asked { told: told(limit, used, empty_after), outcome: Ok(Some(hold)) }
+                Asked { told: told(demand, used, empty_after), outcome: Ok(Some(hold)) }
             }
             Ok(CountAnswer { slot: None, used, after, empty_after }) => {
                 undo();
                 self.shared.note(at, (0, used), now);
-                Asked { told: told(limit, used, empty_after), outcome: Err((after.map(micros), false)) }
+                Asked { told: told(demand, used, empty_after), outcome: Err((after.map(micros), false)) }
             }
             Err(_) => {
                 undo();
@@ -256,18 +275,18 @@ impl Limiter {
 
     /// Decides without Redis.
     fn unanswered(&self, demand: &Demand<'_>, hold: impl Fn(u64, SharedPart) -> Hold) -> Asked {
-        let Demand { limit, key, cost } = demand;
-        let (now, noted) = (self.shared.now(), limit.noted());
+        let Demand { limit, key, cost, amount } = demand;
+        let (now, noted) = (self.shared.now(), limit.noted(*amount));
         let at = (key, noted);
         self.shared.counts.unanswered.add();
-        let told = told(limit, limit.amount, noted.span);
+        let told = told(demand, *amount, noted.span);
         let slot = match limit.on_unavailable {
             OnUnavailable::FailClosed => return Asked { told, outcome: Err((Some(UNAVAILABLE), true)) },
-            OnUnavailable::FailOpen => Ok(self.shared.note(at, (*cost, limit.amount), now)),
+            OnUnavailable::FailOpen => Ok(self.shared.note(at, (*cost, *amount), now)),
             OnUnavailable::Share => self.shared.share(at, *cost, now).map(|taken| taken.slot),
         };
         let outcome = slot.map_err(refusal).map(|slot| {
-            self.tell((key, limit.shared()), Correction::New(*cost));
+            self.tell((key, limit.shared(*amount)), Correction::New(*cost));
             Some(hold(slot, SharedPart::Untold))
         });
         Asked { told, outcome }
@@ -355,7 +374,7 @@ impl HoldKeeper for Limiter {
 }
 
 fn hold(demand: &Demand<'_>, local: (Terms, Option<u64>), shared: (Terms, SharedPart)) -> Hold {
-    let Demand { limit, key, cost } = demand;
+    let Demand { limit, key, cost, .. } = demand;
     Hold { key: *key, unit: limit.unit, cost: *cost, unpriced_is_free: limit.unpriced_is_free, local, shared }
 }
 
@@ -363,6 +382,42 @@ fn refusal(full: Full) -> (Option<Duration>, bool) {
     (full.after.map(micros), false)
 }
 
-fn told(limit: &PreparedLimit, used: u64, reset: u64) -> Told {
-    Told { unit: limit.unit, amount: limit.amount, remaining: limit.amount.saturating_sub(used), reset: micros(reset) }
+fn told(demand: &Demand<'_>, used: u64, reset: u64) -> Told {
+    let Demand { limit, amount, .. } = *demand;
+    Told { unit: limit.unit, amount, remaining: amount.saturating_sub(used), reset: micros(reset) }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::{LimitPer, RateLimit};
+
+    use super::*;
+    use crate::limit::LimitScope;
+
+    #[tokio::test]
+    async fn a_limit_that_is_raised_or_gone_lets_in_who_waits_for_it() {
+        let from = RateLimit {
+            per: LimitPer::Route,
+            unit: LimitUnit::Requests,
+            amount: 1,
+            window: 60_000,
+            queue: None,
+            unpriced_is_free: false,
+            on_unavailable: OnUnavailable::Share,
+        };
+        let limit = PreparedLimit::of("", LimitScope::Route("a/r", None), &from);
+        let raised = PreparedLimit::of("", LimitScope::Route("a/r", None), &RateLimit { amount: 2, ..from.clone() });
+        let other = PreparedLimit::of("", LimitScope::Route("a/r", None), &RateLimit { window: 1_000, ..from });
+        assert!(raised.is_same(&limit) && !other.is_same(&limit));
+        let limiter = Limiter::new(&Arc::default(), None);
+        let mut demand = Demand::of(&limit, limit.key(None::<std::iter::Empty<&[u8]>>), 1);
+        let (_, first) = limiter.take(&[demand]).await;
+        assert!(first.is_ok() && limiter.take(&[demand]).await.1.is_err());
+        assert!(demand.becomes(Some(raised.amount)) && !demand.becomes(Some(raised.amount)));
+        let (told, second) = limiter.take(&[demand]).await;
+        assert!(second.is_ok() && (told[0].amount, told[0].remaining) == (2, 0), "{told:?}");
+        assert!(limiter.take(&[demand]).await.1.is_err());
+        assert!(demand.becomes(None) && !demand.becomes(None));
+        assert!(limiter.take(&[demand]).await.1.is_ok());
+    }
 }

@@ -222,7 +222,7 @@ impl SharedLimits {
 
     /// A call has asked for room.
     pub(super) fn found(&self, limit: &PreparedLimit, key: &LimitKey, has_room: bool) {
-        let (now, span) = (self.now(), limit.alone().span);
+        let (now, span) = (self.now(), limit.counted());
         self.with((key, span), now, |count| {
             if count.of.is_none() {
                 count.of = Some(Arc::clone(&limit.identity));
@@ -259,7 +259,7 @@ impl SharedLimits {
 
     /// The tokens of a typical answer to calls that a limit counts together.
     pub(crate) fn typical(&self, key: &LimitKey, limit: &PreparedLimit) -> u64 {
-        let typical = self.with((key, limit.alone().span), self.now(), |count| count.typical);
+        let typical = self.with((key, limit.counted()), self.now(), |count| count.typical);
         if typical == 0 { FIRST_TYPICAL } else { typical }
     }
 

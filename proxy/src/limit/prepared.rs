@@ -185,25 +185,35 @@ impl PreparedLimit {
         self.unit != LimitUnit::Requests
     }
 
-    /// The terms of a count of this process that no other one shares.
-    pub(super) fn alone(&self) -> Terms {
-        self.terms(ALONE)
+    /// True if they are one limit, whatever the amount of each.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity
     }
 
-    /// The terms of the count in Redis.
-    pub(super) fn shared(&self) -> Terms {
-        self.terms(SHARED)
+    /// The terms of a count of this process that no other one shares, with this amount.
+    pub(super) fn alone(&self, amount: u64) -> Terms {
+        self.terms(amount, ALONE)
     }
 
-    /// The terms of this process's note of what it has taken from the count in Redis.
-    pub(super) fn noted(&self) -> Terms {
-        self.terms(NOTED)
+    /// The terms of the count in Redis, with this amount.
+    pub(super) fn shared(&self, amount: u64) -> Terms {
+        self.terms(amount, SHARED)
     }
 
-    fn terms(&self, slots: u64) -> Terms {
+    /// The terms of this process's note of what it has taken from the count in Redis, with this amount.
+    pub(super) fn noted(&self, amount: u64) -> Terms {
+        self.terms(amount, NOTED)
+    }
+
+    /// The longest that what was taken counts, in microseconds.
+    pub(super) const fn counted(&self) -> u64 {
+        self.micros + self.micros / GRACE
+    }
+
+    fn terms(&self, amount: u64, slots: u64) -> Terms {
         // A slot each, where there can not be more.
-        let width = if self.counts_use() || self.amount > slots { self.micros / slots } else { 0 };
-        Terms { amount: self.amount, span: self.micros + self.micros / GRACE, width }
+        let width = if self.counts_use() || amount > slots { self.micros / slots } else { 0 };
+        Terms { amount, span: self.counted(), width }
     }
 }
 
@@ -250,10 +260,11 @@ mod tests {
     #[test]
     fn small_numbers_of_calls_are_kept_one_by_one_and_windows_are_told_as_written() {
         let of = |from: &RateLimit| PreparedLimit::of("", LimitScope::Route("a/r", None), from);
-        assert_eq!(of(&limit(64, 64_000, LimitUnit::Requests)).alone().width, 0);
-        assert_eq!(of(&limit(65, 64_000, LimitUnit::Requests)).alone().width, 1_000_000);
-        assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().width, 1_000_000);
-        assert_eq!(of(&limit(1, 64_000, LimitUnit::Tokens)).alone().span, 65_000_000);
+        let alone = |from: &RateLimit| of(from).alone(from.amount);
+        assert_eq!(alone(&limit(64, 64_000, LimitUnit::Requests)).width, 0);
+        assert_eq!(alone(&limit(65, 64_000, LimitUnit::Requests)).width, 1_000_000);
+        assert_eq!(alone(&limit(1, 64_000, LimitUnit::Tokens)).width, 1_000_000);
+        assert_eq!(alone(&limit(1, 64_000, LimitUnit::Tokens)).span, 65_000_000);
         let two = of(&limit(2, 10_000, LimitUnit::Requests));
         // Two go with the next room, and two after each window behind it.
         let least = |before: u64| two.least_wait(before, Duration::from_secs(4)).unwrap().as_secs();

@@ -144,6 +144,8 @@ pub(crate) struct Rule {
     /// The most of its calls that providers work on at once.
     pub(crate) concurrency: Option<PreparedGate>,
     pub(crate) timeouts: Timeouts,
+    /// The models that it takes by their exact names.
+    pub(super) exact_models: Box<[Box<str>]>,
     /// True if lists tell of its models.
     pub(super) is_listed: bool,
 }

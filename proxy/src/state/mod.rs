@@ -6,6 +6,8 @@
 
 mod builder;
 mod configured;
+mod current_limits;
+mod exact_models;
 mod listing;
 mod profile;
 mod provider_key;

@@ -14,6 +14,7 @@ use sluicegate_dialects::RequestShape;
 use sluicegate_dialects::vendors::{LookAlike, SideOperation};
 use sluicegate_dialects::verbatim::CachePlan;
 
+use super::exact_models::exact_models;
 use crate::account::{Metrics, Operation, ProviderIx, RouteIx};
 use crate::api::profiles::{self, KindProfile, Offer};
 use crate::balance::Split;
@@ -107,6 +108,7 @@ pub(super) fn route(
             mirror: rule.mirror.as_ref().map(|mirror| Arc::new(self::mirror(mirror, rule, &mut target_refs))),
             concurrency: concurrency(lasting, id, rule),
             timeouts: rule.timeouts,
+            exact_models: exact_models(rule),
             is_listed: !rule.unlisted,
         });
     }
@@ -156,6 +158,7 @@ fn mirror(
         stream_failover: None,
         mirror: None,
         concurrency: None,
+        exact_models: Box::default(),
         is_listed: false,
         timeouts: rule.timeouts,
     };

@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 use sluicegate_tests::client::Answer;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream, stream_head};
+use sluicegate_tests::upstream::{Act, Upstream, chunk, stream_head};
 
-use crate::resources::{CHAT, openai_whole, pool, provider};
+use crate::resources::{CHAT, anthropic_whole, openai_whole, pool, provider};
 
 const KEY: &str = "one-key-that-nobody-can-guess";
 const CONSUMER: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: team}\nstringData: {api-key: one-key-that-nobody-can-guess}\n---\n\
@@ -143,4 +143,35 @@ async fn what_a_provider_used_that_fell_silent_is_the_same_in_log_metrics_and_bu
         idle(&proxy).await;
         agree(&proxy, &left, (before, 50), what).await;
     }
+}
+
+/// A provider that answers what is no stream, and of one begins thoughts that it shows nothing of.
+fn thinking() -> Upstream {
+    Upstream::start(|received| {
+        if !String::from_utf8_lossy(&received.body).contains("\"stream\":true") {
+            return vec![anthropic_whole("fine")];
+        }
+        let begun = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\
+                     \"role\":\"assistant\",\"model\":\"u\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\
+                     \"usage\":{\"input_tokens\":100,\"output_tokens\":2}}}\n\nevent: content_block_start\ndata: \
+                     {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\
+                     \"signature\":\"\"}}\n\n";
+        vec![stream_head(), chunk(begun.as_bytes()), Act::Hang]
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn the_usage_at_a_streams_beginning_is_not_the_last_word_of_a_model_that_thinks() {
+    let models = MODELS.replace("o3-mini", "claude-opus-5-5");
+    let upstream = thinking();
+    let times = "  timeouts: {connect: 100ms, firstToken: 500ms, idle: 500ms, total: 2s}\n  retry: {attempts: 1}\n";
+    let text = pool("p", &[provider("only", "Anthropic", upstream.address, &models)], times) + CONSUMER;
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let before = remaining(&proxy).await;
+    let asking = asking("claude-opus-5-5", 50, "\"stream\":true,");
+    let answer = proxy.client().post(CHAT, &[("x-api-key", KEY)], asking).await.unwrap();
+    assert_eq!(answer.status, 504, "{}", answer.text());
+    idle(&proxy).await;
+    agree(&proxy, &Left::Unknown, (before, 50), "thoughts that nobody is shown").await;
 }

@@ -432,3 +432,22 @@ async fn a_mark_of_byte_order_spoils_no_answer() {
         assert_eq!(way.said(&got), "fine", "{way:?}: {}", got.text());
     }
 }
+
+#[tokio::test]
+async fn a_model_that_nobody_serves_is_the_callers_mistake_unless_the_rule_names_it() {
+    let models = "models: [{name: served}]";
+    let upstream = Upstream::start(|_| vec![openai_whole("fine")]).unwrap();
+    let any = "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: any}\nspec:\n  rules:\n  \
+               - {name: all, targets: [{poolRef: {name: p}}]}\n---\n";
+    let text = pool("p", &[provider("only", "OpenAI", upstream.address, models)], "") + &route("promised", "p") + any;
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for (model, outcome) in [("misspelt", "refused"), ("promised", "failed")] {
+        let count = |proxy: &Proxy| {
+            proxy.metrics().unwrap().sum("sluicegate_requests_total", &[("outcome", outcome)]).round() as u64
+        };
+        let before = count(&proxy);
+        let answer = proxy.client().post(CHAT, &[], chat(model, false)).await.unwrap();
+        assert_eq!((answer.status, answer.header("x-should-retry")), (404, "false"), "{}", answer.text());
+        proxy.until(model, |proxy| count(proxy) == before + 1).await.unwrap();
+    }
+}

@@ -181,3 +181,27 @@ async fn who_stands_behind_those_that_take_the_next_room_is_refused_at_once() {
     first.abort();
     second.abort();
 }
+
+#[tokio::test(flavor = "local")]
+async fn a_limit_that_is_raised_or_removed_lets_in_who_waits() {
+    let limit = |amount: u32| {
+        format!(
+            "{{per: Route, unit: Requests, amount: {amount}, window: 2m, onExceeded: Queue, queue: {{timeout: 5m}}}}"
+        )
+    };
+    let total = "  timeouts: {total: 5m}\n";
+    for then in [limit(100), String::new()] {
+        let upstream = plain_upstream();
+        let pool = pool("p", &[provider("a", "OpenAICompatible", upstream.address, "")], total);
+        let text = |limits: &str| pool.clone() + &limited("m", limits);
+        let proxy = Proxy::start(&[("all.yaml", &text(&limit(1)))], &["--workers", "2"]).unwrap();
+        assert!(proxy.client().post(CHAT, &[], chat("m", false)).await.unwrap().is_good());
+        let calls: Vec<_> = (0..4).map(|_| call(&proxy, "", None, chat("m", false))).collect();
+        proxy.until("they wait", |proxy| waiting(proxy) == 4).await.unwrap();
+        proxy.write("all.yaml", &text(&then)).unwrap();
+        proxy.until(&format!("`{then}` lets all in"), |_| upstream.calls() == 5).await.unwrap();
+        for call in calls {
+            assert!(call.await.unwrap().is_good());
+        }
+    }
+}

@@ -278,3 +278,29 @@ fn the_answer_that_failed_passes_behind_the_error() {
     assert!(observer.is_over() && !observer.ended());
     assert_eq!(String::from_utf8(out.concat()).unwrap(), [RESPONSES[0], error, failed].concat());
 }
+
+#[test]
+fn thoughts_are_seen_in_a_claude_stream_whatever_is_shown_of_them() {
+    let start = |kind: &str| {
+        format!(
+            "event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{kind}}}\n\n"
+        )
+    };
+    for (blocks, begun, thought) in [
+        (&[][..], false, false),
+        (&[r#"{"type":"thinking","thinking":"","signature":""}"#], false, true),
+        (&[r#"{"type":"redacted_thinking","data":"x"}"#], true, true),
+        (&[r#"{"type":"text","text":"thinking"}"#], true, false),
+        (&[r#"{"type":"tool_use","id":"a","name":"thinking","input":{}}"#, r#"{"type":"thinking"}"#], true, true),
+    ] {
+        let mut observer = Dialect::AnthropicMessages.observer(ObserverMode::Watch);
+        observer.push(
+            b"event: message_start\ndata: {\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":2}}}\n\n",
+        );
+        for block in blocks {
+            observer.push(start(block).as_bytes());
+        }
+        assert_eq!((observer.first_token_seen(), observer.thought_seen()), (begun, thought), "{blocks:?}");
+        assert_eq!(observer.usage().map(|usage| usage.output), Some(2), "it is said, and not the last word");
+    }
+}

@@ -64,6 +64,8 @@ struct LogPages {
     full: AtomicU64,
     /// Lines about errors that came too fast.
     rate: AtomicU64,
+    /// Lines that their output did not take.
+    unwritten: AtomicU64,
 }
 
 impl LogPages {
@@ -113,9 +115,9 @@ impl LogQueue {
         }
     }
 
-    /// Lines dropped because there was no place for them, and because errors came too fast.
-    pub(super) fn dropped(&self) -> (u64, u64) {
-        (self.shared.full.load(Relaxed), self.shared.rate.load(Relaxed))
+    /// Lines dropped because there was no place for them, because errors came too fast, and because their output did not take them.
+    pub(super) fn dropped(&self) -> [u64; 3] {
+        [&self.shared.full, &self.shared.rate, &self.shared.unwritten].map(|count| count.load(Relaxed))
     }
 }
 
@@ -124,6 +126,16 @@ impl LogQueue {
 pub struct LogWriter {
     receiver: Receiver<LogLine>,
     shared: Arc<LogPages>,
+}
+
+/// A look at the pages.
+enum PageWrite {
+    /// Nothing was on them.
+    Nothing,
+    /// All that was on them is written.
+    Written,
+    /// Their output did not take it all.
+    Lost(io::Error),
 }
 
 /// A running writer.
@@ -158,14 +170,26 @@ impl LogWriter {
         Ok(LogThread { queue, thread })
     }
 
-    /// Writes until told to stop or no queue is left. An output that fails loses its lines and nothing else.
+    /// Writes until told to stop or no queue is left. An output that fails loses its lines and nothing else: they are counted, and
+    /// where they were calls' the process's own log says so, once until some are written again.
     fn run(mut self, calls: &mut impl Write, process: &mut impl Write) {
-        let (mut text, mut quiet) = (Vec::new(), 0);
+        let (mut text, mut quiet, mut fails) = (Vec::new(), 0, false);
         loop {
-            quiet = if self.write_pages(&mut text, calls) { 0 } else { quiet + 1 };
+            match self.write_pages(&mut text, calls) {
+                PageWrite::Nothing => quiet += 1,
+                PageWrite::Written => (quiet, fails) = (0, false),
+                PageWrite::Lost(error) => {
+                    if !std::mem::replace(&mut fails, true) {
+                        tracing::error!(%error, "the access log can not be written: its lines are lost, and counted as dropped");
+                    }
+                    quiet = 0;
+                }
+            }
             match self.next(quiet) {
                 LogLine::Process(line) => {
-                    drop(process.write_all(&line));
+                    if process.write_all(&line).is_err() {
+                        self.shared.unwritten.fetch_add(1, Relaxed);
+                    }
                     quiet = 0;
                 }
                 LogLine::Look => {}
@@ -175,18 +199,26 @@ impl LogWriter {
         self.write_pages(&mut text, calls);
     }
 
-    /// Writes what is on the pages; false: nothing was. `text` is empty before and after, and changes places with them.
-    fn write_pages(&self, text: &mut Vec<u8>, out: &mut impl Write) -> bool {
-        let mut some = false;
+    /// Writes what is on the pages. `text` is empty before and after, and changes places with them.
+    fn write_pages(&self, text: &mut Vec<u8>, out: &mut impl Write) -> PageWrite {
+        let mut wrote = PageWrite::Nothing;
         for page in self.shared.pages() {
             page.take(text);
-            if !text.is_empty() {
-                some = true;
-                drop(out.write_all(text).and_then(|()| out.flush()));
-                text.clear();
+            if text.is_empty() {
+                continue;
             }
+            match out.write_all(text).and_then(|()| out.flush()) {
+                Ok(()) if matches!(wrote, PageWrite::Lost(_)) => {}
+                Ok(()) => wrote = PageWrite::Written,
+                Err(error) => {
+                    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+                    self.shared.unwritten.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Relaxed);
+                    wrote = PageWrite::Lost(error);
+                }
+            }
+            text.clear();
         }
-        some
+        wrote
     }
 
     /// The next thing to do. While lines come the pages are looked at now and then: to be woken for each would cost

@@ -26,11 +26,36 @@ fn what_does_not_fit_is_dropped_and_counted() {
     for number in 0..10 {
         queue.offer(LogLine::Process(vec![b'0' + number, b'\n']));
     }
-    assert_eq!(queue.dropped(), (7, 0));
+    assert_eq!(queue.dropped(), [7, 0, 0]);
     drop(queue);
     let mut process = Vec::new();
     writer.run(&mut io::sink(), &mut process);
     assert_eq!(process, b"0\n1\n2\n");
+}
+
+#[test]
+fn lines_that_an_output_does_not_take_are_counted() {
+    struct FullDisk;
+    impl Write for FullDisk {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (queue, writer) = LogQueue::new();
+    let metrics = Metrics::new(queue.clone());
+    let ledger = metrics.ledger(LogSettings::default());
+    let table = metrics.configure(&Snapshot::default());
+    for _ in 0..3 {
+        ledger.open(&table, Operation::Chat, Instant::now()).close(End::Done);
+    }
+    queue.offer(LogLine::Process(b"x\n".to_vec()));
+    queue.offer(LogLine::Stop);
+    writer.run(&mut FullDisk, &mut FullDisk);
+    assert_eq!(queue.dropped(), [0, 0, 4]);
 }
 
 #[test]
@@ -85,7 +110,7 @@ fn errors_are_always_told_up_to_a_rate() {
     assert_eq!(told(now), 200);
     assert_eq!(told(now + Duration::from_millis(999)), 0);
     assert_eq!(told(now + Duration::from_millis(1_000)), 200);
-    assert_eq!(queue.dropped(), (0, 2_600));
+    assert_eq!(queue.dropped(), [0, 2_600, 0]);
 }
 
 #[test]

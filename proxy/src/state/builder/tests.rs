@@ -191,3 +191,36 @@ fn the_models_are_listed_when_asked_for() {
     assert_eq!((created("named"), created("served")), (Some(0), Some(0)));
     assert_eq!((ready.model("lost", None), ready.model("else", None)), (None, None));
 }
+
+#[test]
+fn a_rule_promises_what_it_names_and_nothing_else() {
+    let any = format!(
+        "{HEAD}kind: LLMRoute\nmetadata: {{name: any}}\nspec: {{rules: [{{name: all, targets: [{{poolRef: {{name: p}}}}]}}]}}\n---\n"
+    );
+    let renamed = format!(
+        "{HEAD}kind: LLMRoute\nmetadata: {{name: renamed}}\nspec: {{rules: [{{name: all, matches: [{{model: {{prefix: re-}}}}], \
+         targets: [{{poolRef: {{name: p}}, model: other}}]}}]}}\n---\n"
+    );
+    let mut builder = Builder::new(lasting());
+    let ready = replace(&mut builder, &(pool("p", SIMULATED) + &route("r", "named", "p") + &renamed + &any));
+    for (model, promised) in [("named", true), ("misspelt", false), ("re-x", true)] {
+        assert_eq!(granted(&ready, model).unwrap().1.promises(model), promised, "{model}");
+    }
+}
+
+#[test]
+fn a_limit_is_found_in_a_later_configuration_whatever_its_amount() {
+    let limited = |amount: u32| {
+        format!(
+            "{HEAD}kind: LLMRoute\nmetadata: {{name: r}}\nspec: {{limits: {{rate: [{{per: Route, unit: Requests, amount: {amount}}}]}}, \
+             rules: [{{name: all, targets: [{{poolRef: {{name: p}}}}]}}]}}\n---\n"
+        )
+    };
+    let mut builder = Builder::new(lasting());
+    let first = replace(&mut builder, &(pool("p", SIMULATED) + &limited(1)));
+    let limit = &granted(&first, "m").unwrap().1.limits[0];
+    let second = replace(&mut builder, &(pool("p", SIMULATED) + &limited(2)));
+    assert_eq!(second.current_limit(limit, None).map(|limit| limit.amount), Some(2));
+    let third = replace(&mut builder, &(pool("p", SIMULATED) + &route("r", "m", "p")));
+    assert!(third.current_limit(limit, None).is_none());
+}
