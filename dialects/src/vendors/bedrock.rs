@@ -36,7 +36,7 @@ pub(crate) enum ConverseTopK {
 pub(crate) enum SignatureUse {
     /// None: it signs none, and takes no other's.
     Never,
-    /// It may sign its own.
+    /// It may sign its own, as far as is known.
     Own,
     /// It signs all of its own, and takes no others.
     Demanded,
@@ -64,13 +64,15 @@ pub(crate) struct BedrockModel {
 const UNKNOWN: BedrockModel = BedrockModel {
     thinking: ConverseThinking::Never,
     top_k: ConverseTopK::Never,
-    signature: SignatureUse::Never,
+    signature: SignatureUse::Own,
     caches: false,
     caches_tools: false,
     strict_tools: false,
     schemas: true,
 };
-const WITHOUT_SCHEMAS: BedrockModel = BedrockModel { schemas: false, ..UNKNOWN };
+/// One that is known, and signs nothing.
+const KNOWN: BedrockModel = BedrockModel { signature: SignatureUse::Never, ..UNKNOWN };
+const WITHOUT_SCHEMAS: BedrockModel = BedrockModel { schemas: false, ..KNOWN };
 const CLAUDE: BedrockModel = BedrockModel {
     thinking: ConverseThinking::Budget,
     top_k: ConverseTopK::Field,
@@ -91,13 +93,13 @@ static MODELS: [(&str, BedrockModel); 14] = [
     ("claude", CLAUDE),
     ("nova-2", BedrockModel { thinking: ConverseThinking::Config(&["low", "medium", "high"]), ..NOVA }),
     ("nova", NOVA),
-    ("gpt-oss", BedrockModel { thinking: ConverseThinking::Effort(&["low", "medium", "high"]), ..UNKNOWN }),
+    ("gpt-oss", BedrockModel { thinking: ConverseThinking::Effort(&["low", "medium", "high"]), ..KNOWN }),
     // Its older models; the newer ones (`magistral`, `ministral`, `mistral-large-3`, `voxtral`) take schemas.
     ("mistral-7b", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
     ("mixtral", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
     ("mistral-large-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
     ("mistral-small-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
-    ("mistral", BedrockModel { top_k: ConverseTopK::Field, ..UNKNOWN }),
+    ("mistral", BedrockModel { top_k: ConverseTopK::Field, ..KNOWN }),
     ("meta.llama", WITHOUT_SCHEMAS),
     ("cohere.command", WITHOUT_SCHEMAS),
     ("ai21.", WITHOUT_SCHEMAS),

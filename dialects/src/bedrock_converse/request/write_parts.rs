@@ -126,8 +126,8 @@ fn block(message: &Message, index: usize, part: &Part, draft: &mut ConverseDraft
             draft.json.close(b'}');
         }
         Content::Thinking { text, signature } => match signature.as_deref().filter(|signature| !is_marked(signature)) {
-            // Callers of other dialects have Claude's, mostly: no other model takes them.
-            Some(signature) if draft.same() || draft.model.signature == SignatureUse::Demanded => {
+            // Callers of other dialects have Claude's, mostly, which models that sign nothing refuse.
+            Some(signature) if draft.same() || draft.model.signature != SignatureUse::Never => {
                 blocks::write_thought(text, Some(signature), &mut draft.json);
             }
             Some(_) => draft.drop("messages.thinking"),
@@ -135,7 +135,7 @@ fn block(message: &Message, index: usize, part: &Part, draft: &mut ConverseDraft
             None => draft.drop("messages.thinking"),
         },
         Content::RedactedThinking(data)
-            if !is_marked(data) && (draft.same() || draft.model.signature == SignatureUse::Demanded) =>
+            if !is_marked(data) && (draft.same() || draft.model.signature != SignatureUse::Never) =>
         {
             blocks::write_hidden(data, &mut draft.json);
         }
