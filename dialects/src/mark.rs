@@ -66,11 +66,11 @@ impl SeenMarks {
 pub(crate) struct MarkWatch {
     pub(crate) seen: SeenMarks,
     /// The last name, where its text is of interest.
-    behind: Behind,
+    behind: AwaitedText,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Behind {
+enum AwaitedText {
     #[default]
     Nothing,
     Signature,
@@ -87,13 +87,13 @@ impl MarkWatch {
 impl Watch for MarkWatch {
     #[inline]
     fn name(&mut self, name: &[u8]) {
-        self.behind = Behind::Nothing;
+        self.behind = AwaitedText::Nothing;
         // Names of other lengths are told by that.
         match name.len() {
             5 => self.seen.models |= name == b"model",
             8 => self.seen.thinking |= name == THINKING.as_bytes(),
-            9 if name == b"signature" => self.behind = Behind::Signature,
-            12 if name == b"tool_call_id" => self.behind = Behind::CallId,
+            9 if name == b"signature" => self.behind = AwaitedText::Signature,
+            12 if name == b"tool_call_id" => self.behind = AwaitedText::CallId,
             13 => self.seen.caching |= name == CACHE_CONTROL.as_bytes(),
             15 => self.seen.thinking |= name == THINKING_BLOCKS.as_bytes(),
             16 => self.seen.thinking |= name == REASONING_OF_CONVERSE.as_bytes(),
@@ -109,9 +109,9 @@ impl Watch for MarkWatch {
     #[inline]
     fn text(&mut self, text: &[u8]) {
         match self.behind {
-            Behind::Nothing => {}
-            Behind::Signature => self.seen.carried |= text.first() == Some(&b'"'),
-            Behind::CallId => {
+            AwaitedText::Nothing => {}
+            AwaitedText::Signature => self.seen.carried |= text.first() == Some(&b'"'),
+            AwaitedText::CallId => {
                 self.seen.long_ids |= text.get(..=LONGEST_ID).is_some_and(|id| !id.contains(&b'"'));
             }
         }

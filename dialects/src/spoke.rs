@@ -46,7 +46,7 @@ pub struct Habits {
     pub envelope: Option<Envelope>,
     /// True if a turn's thoughts stand in a list of their own, which does not say before which of its parts each came.
     pub thoughts_stand_apart: bool,
-    /// What its vendor's SDK says that it accepts, for streams too (`accept`).
+    /// The media types that its vendor's SDK says it accepts, for streams too (`accept`).
     pub accept: &'static str,
     /// The names that its providers take for tools.
     pub tool_names: ToolNameRule,

@@ -2,7 +2,7 @@
 //! such a name goes out as another one, and comes back as what it was.
 
 use crate::call_id::fnv;
-use crate::hub::{Call, Content, Tool, ToolChoice};
+use crate::hub::{Call, Content, Reply, Tool, ToolChoice};
 
 /// The longest name that every vendor takes.
 pub(crate) const LONGEST: usize = 64;
@@ -66,6 +66,17 @@ impl ToolNames {
     pub fn give_back(&self, name: &mut String) {
         if let Some((_, own)) = self.changed.iter().find(|(fitted, _)| fitted == name) {
             own.clone_into(name);
+        }
+    }
+}
+
+impl ToolNames {
+    /// Names the tools of an answer as its caller does.
+    pub fn give_back_in(&self, reply: &mut Reply) {
+        for part in reply.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+            if let Content::ToolCall(call) = &mut part.content {
+                self.give_back(&mut call.name);
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::world::{Key, Shared, World};
 /// and a part of them only is in memory as trees.
 const MOST: usize = 256;
 
-/// What ends later than after so many seconds, a day, is looked at again before: a clock may be set meanwhile.
+/// The longest time, in seconds, until a thing that ends by itself is looked at: a clock may be set meanwhile.
 const LONGEST_WAIT: u64 = 86_400;
 
 /// Makes passes.
@@ -161,7 +161,7 @@ fn idle(key: &Key, compiled: &Compiled, now: i64) -> Option<&'static str> {
     steps(key.kind).idle(compiled, &key.id, now)
 }
 
-/// What ends by itself is looked at when it does.
+/// Looks at things that end by themselves when they do.
 fn wake_at_ends(world: &mut World, keys: &[Key], compiled: &Compiled) {
     for key in keys {
         let left = steps(key.kind).ends_at(&compiled.snapshot, &key.id).and_then(|end| u64::try_from(end - now()).ok());

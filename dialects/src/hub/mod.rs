@@ -384,15 +384,6 @@ impl Reply {
         }
     }
 
-    /// Names its tools as its caller does.
-    pub fn give_back(&mut self, names: &crate::tool_names::ToolNames) {
-        for part in self.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
-            if let Content::ToolCall(call) = &mut part.content {
-                names.give_back(&mut call.name);
-            }
-        }
-    }
-
     /// True if something is said in it and no error stands beside that: nobody need look whether it is an answer.
     #[must_use]
     pub fn says_something(&self) -> bool {

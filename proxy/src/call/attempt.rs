@@ -423,18 +423,16 @@ impl Attempt<'_> {
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
         let body = error_body::told(self.call, (self.provider, self.sent.key), &body);
         let error = failure::read(dialect, (status, &headers), &body);
-        let mut decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
-        if self.call.operation.generates() && !self.call.is_bound() {
-            decision = retry_policy::of_missing_model(decision, status);
-        }
+        let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
+        let is_for_anybody = self.call.operation.generates() && !self.call.is_bound();
+        let decision = retry_policy::of_missing_model(decision, (status, is_for_anybody));
         let decision = self.decided(decision, error.kind);
         let key = open.key().cloned();
         self.settle_answered(open, decision, status.as_u16());
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
         let detail = format!("provider `{}` answered {}{of_coding}", self.provider.name, status.as_u16());
         let is_about_us = retry_policy::is_credential(retry_policy::meant(status, error.kind));
-        let is_ours = is_about_us && !self.provider.takes_callers_key();
-        let fault = if is_ours { ErrorSource::Gateway } else { retry_policy::fault(decision.end) };
+        let fault = retry_policy::fault_of(decision.end, is_about_us && !self.provider.takes_callers_key());
         self.note_error(fault, error.kind, detail);
         // Keys that are over are refused by Amazon with 403.
         if let (401 | 403, Some(Credential::Token(token))) =

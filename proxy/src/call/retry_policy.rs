@@ -107,9 +107,13 @@ pub(super) const fn is_credential(status: StatusCode) -> bool {
 const ALONE_TOO_LARGE: &str = "Request too large";
 
 /// The decision about a model that a provider does not have (any more), though its pool says that it serves it: another one may have it.
-pub(super) const fn of_missing_model(decision: RetryDecision, status: StatusCode) -> RetryDecision {
+/// `is_for_anybody`: it asks for an answer, and of no provider alone.
+pub(super) const fn of_missing_model(
+    decision: RetryDecision,
+    (status, is_for_anybody): (StatusCode, bool),
+) -> RetryDecision {
     match (status.as_u16(), decision.retry) {
-        (404 | 410, Retry::No) => RetryDecision { retry: Retry::OtherEndpoint, ..decision },
+        (404 | 410, Retry::No) if is_for_anybody => RetryDecision { retry: Retry::OtherEndpoint, ..decision },
         _ => decision,
     }
 }
@@ -226,6 +230,11 @@ fn limited(error: &ProviderError, wait: Option<Duration>, retry: Retry) -> Retry
             cooldown: wait.map_or(Cooldown::Guessed(LIMITED), Cooldown::Requested),
         },
     }
+}
+
+/// The same, where the refusal may be of the gateway's own credential.
+pub(super) const fn fault_of(end: AttemptEnd, is_ours: bool) -> ErrorSource {
+    if is_ours { ErrorSource::Gateway } else { fault(end) }
 }
 
 /// The one at fault for an attempt that gave no good answer, whatever is done about it.

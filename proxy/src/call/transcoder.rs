@@ -40,7 +40,7 @@ pub(super) fn options(call: &InboundCall) -> StreamOptions {
 pub(super) fn name(call: &InboundCall, reply: &mut Reply) {
     let own = call.context.caller.request_id.to_str().unwrap_or_default();
     reply.tell_calls_apart(own);
-    reply.give_back(&call.tool_names());
+    call.tool_names().give_back_in(reply);
     fill(&mut reply.id, own);
     fill(&mut reply.model, call.model());
 }

@@ -10,7 +10,7 @@ use super::super::inputs::{Inputs, Manifest};
 use super::super::verdict::Reason;
 use super::limit_list::{places, rates};
 use super::step::{Beside, Reference, TypedSteps};
-use crate::{Budget, Consumer, CountedLimit, Kind, ObjectId};
+use crate::{Budget, CompiledForm, Consumer, CountedLimit, ObjectId};
 
 /// The steps of consumers.
 pub(super) struct ConsumerSteps;
@@ -58,7 +58,7 @@ impl TypedSteps for ConsumerSteps {
                 "all of its keys have expired, so nobody is known by it: write another key, or a later expiresAt",
             );
         }
-        let verdicts = compiled.verdicts.of(Kind::LlmConsumer, id);
+        let verdicts = compiled.verdicts.of(Consumer::KIND, id);
         let anothers = verdicts.filter(|verdict| verdict.reason == Reason::DuplicateKey).count();
         (anothers >= form.keys.len())
             .then_some("each of its keys is another consumer's, who is known by it (see Accepted): write another key")

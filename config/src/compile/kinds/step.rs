@@ -116,7 +116,7 @@ pub trait KindSteps: Sync {
     fn prices(&self, snapshot: &Snapshot, id: &ObjectId) -> Option<String>;
 }
 
-/// What stands beside a form, where it is asked whether the form serves anybody.
+/// The things that stand beside a form, where it is asked whether the form serves anybody.
 pub(super) struct Beside<'a> {
     pub(super) compiled: &'a Compiled,
     pub(super) id: &'a ObjectId,
