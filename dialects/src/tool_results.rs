@@ -4,13 +4,13 @@
 
 use crate::hub::{Content, Message, Part, Role};
 
+/// So many turns back a call is looked for, and so many parts of each: nobody is kept waiting by a body of a million results.
+const TURNS: usize = 256;
+const PARTS: usize = 1024;
+
 /// Adds a result, the caller's message or item `at`. One that stands right behind another is of the same turn.
 pub(crate) fn add(result: Part, at: usize, messages: &mut Vec<Message>) {
-    let called = messages.iter().rposition(|message| message.role == Role::Assistant && calls(message, &result));
-    let mut place = called.map_or(messages.len(), |called| called + 1);
-    while messages.get(place).is_some_and(is_results) {
-        place += 1;
-    }
+    let place = place(&result, messages);
     let before = place.checked_sub(1).and_then(|before| messages.get_mut(before));
     match before.filter(|turn| is_results(turn) && turn.at + turn.parts.len() == at) {
         Some(turn) => turn.parts.push(result),
@@ -18,15 +18,26 @@ pub(crate) fn add(result: Part, at: usize, messages: &mut Vec<Message>) {
     }
 }
 
+/// The place of a result: behind the turn that has called, and the results that are there already.
+fn place(result: &Part, messages: &[Message]) -> usize {
+    let near = messages.len().saturating_sub(TURNS);
+    let results = |from: usize| messages.iter().skip(from).take_while(|message| is_results(message)).count();
+    let called =
+        messages.iter().skip(near).rposition(|message| message.role == Role::Assistant && calls(message, result));
+    called.map_or(messages.len(), |called| near + called + 1 + results(near + called + 1))
+}
+
 /// True if a turn makes the call that a result is of.
 fn calls(message: &Message, result: &Part) -> bool {
     let Content::ToolResult { call_id, .. } = &result.content else { return false };
-    message.parts.iter().any(|part| matches!(&part.content, Content::ToolCall(call) if call.id == *call_id))
+    let is_it = |part: &Part| matches!(&part.content, Content::ToolCall(call) if call.id == *call_id);
+    message.parts.iter().rev().take(PARTS).any(is_it)
 }
 
+/// True for turns that are made here: they hold nothing else.
 fn is_results(message: &Message) -> bool {
-    let result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
-    message.role == Role::User && !message.parts.is_empty() && message.parts.iter().all(result)
+    let is_result = |part: Option<&Part>| part.is_some_and(|part| matches!(part.content, Content::ToolResult { .. }));
+    message.role == Role::User && is_result(message.parts.first()) && is_result(message.parts.last())
 }
 
 #[cfg(test)]
@@ -52,5 +63,12 @@ mod tests {
         add(result("unknown"), 8, &mut messages);
         let seen: Vec<_> = messages.iter().map(|message| (message.at, message.parts.len())).collect();
         assert_eq!(seen, [(0, 2), (3, 2), (2, 1), (5, 1), (7, 1), (6, 1), (8, 1)]);
+        // However many there are, they are read at once.
+        let mut messages = vec![turn(0, Role::Assistant, (0..100_000).map(|at| call(&format!("call_{at}"))).collect())];
+        for at in 0..100_000 {
+            messages.push(turn(2 * at + 1, Role::User, vec![Part::text("x")]));
+            add(result(&format!("call_{at}")), 2 * at + 2, &mut messages);
+        }
+        assert!(messages.len() > 100_000);
     }
 }
