@@ -82,7 +82,7 @@ const CLAUDE: BedrockModel = BedrockModel {
     strict_tools: true,
     schemas: true,
 };
-/// Those that [`claude`] says it of.
+/// Those that [`claude()`] says it of.
 const CLAUDE_WITHOUT_SCHEMAS: BedrockModel = BedrockModel { strict_tools: false, schemas: false, ..CLAUDE };
 const NOVA: BedrockModel =
     BedrockModel { top_k: ConverseTopK::InConfig, signature: SignatureUse::Own, caches: true, ..WITHOUT_SCHEMAS };

@@ -233,7 +233,8 @@ impl FoldedChoice {
         json.open_field("message", b'{');
         json.text_field("role", "assistant");
         for (name, text) in TEXTS.iter().zip(texts) {
-            match text {
+            // Nothing said is no refusal, and no thought.
+            match text.as_ref().filter(|text| *name == "content" || !text.is_empty()) {
                 Some(text) => json.text_field(name, text),
                 None if matches!(*name, "content" | "refusal") => json.value_field(name, "null"),
                 None => {}
