@@ -186,7 +186,7 @@ async fn who_stands_behind_those_that_take_the_next_room_is_refused_at_once() {
 async fn a_limit_that_is_raised_or_removed_lets_in_who_waits() {
     let limit = |amount: u32| {
         format!(
-            "{{per: Route, unit: Requests, amount: {amount}, window: 2m, onExceeded: Queue, queue: {{timeout: 5m}}}}"
+            "{{per: Route, unit: Requests, amount: {amount}, window: 1m, onExceeded: Queue, queue: {{timeout: 5m}}}}"
         )
     };
     let total = "  timeouts: {total: 5m}\n";
