@@ -190,7 +190,7 @@ async fn a_limit_that_is_raised_or_removed_lets_in_who_waits() {
         )
     };
     let total = "  timeouts: {total: 5m}\n";
-    for then in [limit(100), String::new()] {
+    for then in [limit(100), "{per: Route, unit: Tokens, amount: 1000000, window: 1m}".to_owned()] {
         let upstream = plain_upstream();
         let pool = pool("p", &[provider("a", "OpenAICompatible", upstream.address, "")], total);
         let text = |limits: &str| pool.clone() + &limited("m", limits);
