@@ -1,17 +1,12 @@
 //! Names of tools: those in a namespace have one flat name with providers that know no namespaces.
 
-use crate::call_id::fnv;
+use crate::call_id::short;
 use crate::tool_names::LONGEST;
 
 /// The flat name of a tool in a namespace: the two joined by two underscores. A name that would be too long is cut and
 /// keeps a hash of the whole, so that two stay two.
 pub(super) fn flat(namespace: &str, name: &str) -> String {
-    let whole = format!("{namespace}__{name}");
-    if whole.len() <= LONGEST {
-        return whole;
-    }
-    let kept = whole.get(..whole.floor_char_boundary(LONGEST - 17)).unwrap_or_default();
-    format!("{kept}_{:016x}", fnv(whole.as_bytes()))
+    short(&format!("{namespace}__{name}"), LONGEST).into_owned()
 }
 
 /// The name of the one argument that stands for the free text of a custom tool where the provider knows functions only.

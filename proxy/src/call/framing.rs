@@ -1,4 +1,4 @@
-//! The demands of HTTP itself on a request beyond what its parser looks at: one host, and a body framed in one way.
+//! The demands of HTTP itself on a request beyond what its parser looks at: one host, a body framed in one way, so many headers.
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Version};

@@ -105,8 +105,9 @@ impl OpenAttempt {
         (model, price): (&str, Option<&Arc<Price>>),
     ) {
         // The name that it has there may be a deployment's.
-        let names =
-            [self.entry.sent_model(), model].into_iter().filter(|_| call.streams() && call.operation.generates());
+        let sent = Some(self.entry.sent_model()).filter(|_| call.streams() && call.operation.generates());
+        // Mostly it is the same, and the body is looked at once.
+        let names = sent.into_iter().chain(sent.map(|_| model).filter(|model| sent != Some(*model)));
         let mut unseen = names.map(|name| dialect.unseen_usage(name, &call.body));
         let unseen = unseen.find(|unseen| *unseen != UnseenUsage::None).unwrap_or(UnseenUsage::None);
         let (call, price) = (Rc::clone(call), price.map(Arc::clone));
