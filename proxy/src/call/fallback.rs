@@ -2,7 +2,6 @@
 //! the windows of their models, where those are known.
 
 use sluicegate_config::FallbackReason;
-use sluicegate_dialects::estimate;
 
 use crate::state::{Provider, Reasons, RouteTarget};
 
@@ -63,7 +62,7 @@ fn needed<'a>(call: &InboundCall, targets: impl Iterator<Item = RouteTarget<'a>>
     if u64::try_from(call.body.len()).is_ok_and(|bytes| bytes <= smallest) {
         return Room::default();
     }
-    let needed = Room(Some(estimate::tokens_of_body(&call.body)));
+    let needed = Room(Some(call.prompt_tokens()));
     let is_for_it =
         |target: &RouteTarget<'a>| target.reasons.is_none_or(|reasons| reasons.has(FallbackReason::ContextWindow));
     let has_it = targets.filter(is_for_it).any(|target| is_in(call, needed, target));

@@ -501,8 +501,13 @@ impl InboundCall {
         self.boundary.as_deref()
     }
 
-    /// The tokens of the prompt, about.
+    /// The tokens of the prompt, about, as what providers have counted for its model corrects them.
     pub(super) fn prompt_tokens(&self) -> u64 {
+        self.context.worker.limiter.shared().prompts.corrected(self.model(), self.prompt_estimate())
+    }
+
+    /// The tokens of the prompt by its letters.
+    pub(super) fn prompt_estimate(&self) -> u64 {
         if self.named.is_some() {
             return 0;
         }

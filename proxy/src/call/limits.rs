@@ -14,7 +14,8 @@ use crate::api::limit_headers::{BEGINNINGS, names, says_a_time};
 use crate::consumer::KnownConsumer;
 use crate::errors::Problem;
 use crate::limit::{
-    BudgetDemand, BudgetHolds, BudgetRefusal, Demand, Holds, LimitKey, LimitRefusal, Per, PreparedLimit, Told,
+    BudgetDemand, BudgetHolds, BudgetRefusal, Demand, GuessedPrompt, Holds, LimitKey, LimitRefusal, Per, PreparedLimit,
+    Told,
 };
 use crate::state::Rule;
 
@@ -42,10 +43,24 @@ pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
 struct CallHolds {
     limits: Holds,
     budgets: BudgetHolds,
+    /// The prompt by which they were taken, where its provider counts it.
+    prompt: Option<GuessedPrompt>,
+}
+
+impl CallHolds {
+    fn of(call: &InboundCall, limits: Holds, budgets: BudgetHolds) -> Self {
+        let is_read = call.operation.generates() || call.operation.embeds();
+        let ratios = || &call.context.worker.limiter.shared().prompts;
+        let prompt = is_read.then(|| GuessedPrompt::new(ratios(), call.model(), call.prompt_estimate()));
+        Self { limits, budgets, prompt }
+    }
 }
 
 impl Held for CallHolds {
     fn settle(self: Box<Self>, by: Settlement, costs: Costs) {
+        if let (Settlement::Used(Some(usage)), Some(prompt)) = (by, &self.prompt) {
+            prompt.is_counted(usage.input);
+        }
         self.limits.settle(by, costs);
         self.budgets.settle(by, costs);
     }
@@ -129,7 +144,7 @@ async fn with_budgets(
     let context = &call.context;
     match budgets {
         Ok(budgets) => {
-            context.note(|entry| entry.hold(Box::new(CallHolds { limits, budgets })));
+            context.note(|entry| entry.hold(Box::new(CallHolds::of(call, limits, budgets))));
             Ok(())
         }
         Err(refused) if lands_softly(refused, rule) => land_softly(call, rule, limits).await,
@@ -157,7 +172,7 @@ async fn land_softly(call: &Rc<InboundCall>, rule: &Rule, limits: Holds) -> Resu
     match budgets {
         Ok(budgets) => {
             context.land_softly();
-            context.note(|entry| entry.hold(Box::new(CallHolds { limits, budgets })));
+            context.note(|entry| entry.hold(Box::new(CallHolds::of(call, limits, budgets))));
             Ok(())
         }
         Err(refused) => {

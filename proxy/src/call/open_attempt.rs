@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use sluicegate_config::Price;
 use sluicegate_dialects::hub::Usage;
-use sluicegate_dialects::{Dialect, UnseenUsage, estimate};
+use sluicegate_dialects::{Dialect, UnseenUsage};
 
 use crate::account::{AttemptEnd, AttemptEntry};
 use crate::endpoint::{CountedFailure, Endpoint, LatencyClock, LiveKey, Outcome, Permit, TimedAnswer};
@@ -65,7 +65,7 @@ impl UnansweredRequest {
         let used = if call.operation.embeds() {
             Some(Dialect::embedding_estimate(&call.body))
         } else if call.streams() && *unseen == UnseenUsage::None {
-            Some(Usage { input: estimate::tokens_of_body(&call.body), ..Usage::default() })
+            Some(Usage { input: call.prompt_tokens(), ..Usage::default() })
         } else {
             None
         };

@@ -13,9 +13,11 @@ use sluicegate_config::{LimitUnit, OnUnavailable};
 use super::beat::{self, Teller};
 use super::budget::BudgetKeeper;
 use super::fleet::Fleet;
+use super::heat::{AskTurn, Asker};
 use super::hold::{Hold, HoldKeeper, Holds, SharedPart};
+use super::leases::{self, Ahead, LeasedPart, LimitLeases};
 use super::local::{LimitCounts, SharedLimits, micros};
-use super::pending::{Correction, Pending, PendingKey};
+use super::pending::{Correction, Pending, PendingKey, SharedSlot};
 use super::prepared::{LimitKey, Per, PreparedLimit};
 use super::script::{CountAnswer, WindowScript};
 use super::window::{Full, TakenSlot, Terms};
@@ -82,6 +84,7 @@ pub(crate) struct Limiter {
     script: WindowScript,
     beat: Script,
     pending: RefCell<Pending>,
+    leases: RefCell<LimitLeases>,
     teller: Teller,
 }
 
@@ -125,6 +128,7 @@ impl Limiter {
             script: WindowScript::new(),
             beat: Fleet::script(),
             pending: RefCell::default(),
+            leases: RefCell::default(),
             teller: Teller::default(),
         })
     }
@@ -252,16 +256,30 @@ impl Limiter {
             }
         };
         let undo = || guarded.into_iter().for_each(|slot| self.shared.correct(at, slot, (*cost, 0)));
+        let asks = match self.leased((key, shared), *cost, guarded.is_some()).await {
+            Err(asks) => asks,
+            Ok(LeasedPart { slot, used, empty_after }) => {
+                let noted_slot = self.shared.note(at, (*cost, used), now);
+                let hold = hold(noted_slot, SharedPart::Slot(slot));
+                return Asked { told: told(demand, used, empty_after), outcome: Ok(Some(hold)) };
+            }
+        };
+        let ahead = asks.as_ref().map_or_else(Ahead::default, |(ahead, _)| *ahead);
+        let asked_at = self.shared.now();
         let corrections = self.pending.borrow_mut().on_the_way(key);
-        let answer = self.script.ask(redis, (key, shared), *cost, &corrections).await;
+        let answer = self.script.ask(redis, (key, shared), (*cost, ahead), &corrections).await;
         match answer {
-            Ok(CountAnswer { slot: Some(slot), used, empty_after, .. }) => {
+            Ok(CountAnswer { slot: Some(slot), used, empty_after, leased, .. }) => {
+                if asks.is_some() {
+                    self.lease((key, shared), (slot, leased), (used, empty_after), (asked_at, ahead.life));
+                }
+                let used = used.saturating_sub(leased);
                 let taken = if guarded.is_some() { 0 } else { *cost };
                 let noted_slot = self.shared.note(at, (taken, used), now);
                 let hold = hold(guarded.unwrap_or(noted_slot), SharedPart::Slot(slot));
                 Asked { told: told(demand, used, empty_after), outcome: Ok(Some(hold)) }
             }
-            Ok(CountAnswer { slot: None, used, after, empty_after }) => {
+            Ok(CountAnswer { slot: None, used, after, empty_after, .. }) => {
                 undo();
                 self.shared.note(at, (0, used), now);
                 Asked { told: told(demand, used, empty_after), outcome: Err((after.map(micros), false)) }
@@ -270,6 +288,48 @@ impl Limiter {
                 undo();
                 self.unanswered(demand, hold)
             }
+        }
+    }
+
+    /// Takes of what was taken ahead, unless this process has to be careful; else what the call is to ask for beside its own.
+    async fn leased(
+        &self,
+        at: (&LimitKey, Terms),
+        cost: u64,
+        is_careful: bool,
+    ) -> Result<LeasedPart, Option<(Ahead, Asker)>> {
+        if cost == 0 || is_careful {
+            return Err(None);
+        }
+        let turn = self.leases.borrow_mut().take(at, cost, self.shared.now());
+        match turn {
+            Ok(part) => Ok(part),
+            Err(AskTurn::Alone) => Err(None),
+            Err(AskTurn::ForAll(calls, asker)) => {
+                let life = leases::life(at.1.span).unwrap_or_default();
+                Err(Some((Ahead { cost: calls.saturating_mul(cost), life }, asker)))
+            }
+            Err(AskTurn::Wait(asking)) => {
+                asking.answered().await;
+                self.leases.borrow_mut().take_now(at, cost, self.shared.now()).ok_or(None)
+            }
+        }
+    }
+
+    /// So much was taken ahead, or nothing, with a question that was asked at `now`.
+    fn lease(&self, at: (&LimitKey, Terms), (slot, leased): (SharedSlot, u64), state: (u64, u64), time: (u64, u64)) {
+        let rest = self.leases.borrow_mut().begin(at, (slot, leased), state, time);
+        rest.into_iter().for_each(|rest| self.tell(at, rest));
+        // Its end is looked for.
+        self.teller.wake();
+    }
+
+    /// Gives back what is left of leases that have ended; looks again soon where others live.
+    fn end_leases(&self) {
+        let ended = self.leases.borrow_mut().ended(self.shared.now());
+        ended.iter().for_each(|(key, terms, rest)| self.tell((key, *terms), *rest));
+        if self.leases.borrow().is_live() {
+            self.teller.wake();
         }
     }
 
@@ -314,11 +374,13 @@ impl Limiter {
 
     /// Tells all there is. `false`: something is left.
     async fn tell_all(&self, redis: &RedisClient) -> bool {
+        self.end_leases();
         let all = self.pending.borrow_mut().take();
         let mut telling: FuturesUnordered<_> = all
             .into_iter()
             .map(|(key, pending)| async move {
-                let told = self.script.ask(redis, (&key, pending.terms), 0, &pending.corrections).await;
+                let told =
+                    self.script.ask(redis, (&key, pending.terms), (0, Ahead::default()), &pending.corrections).await;
                 told.err().map(|_| (key, pending))
             })
             .collect();

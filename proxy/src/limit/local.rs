@@ -15,6 +15,7 @@ use sluicegate_config::rollout::{BudgetUse, Exceeded};
 use super::budget::SharedBudgets;
 use super::fleet::Fleet;
 use super::prepared::{LimitKey, PreparedLimit};
+use super::prompts::PromptRatios;
 use super::window::{Full, SlidingWindow, TakenSlot, Terms};
 use crate::concurrency::{GateScope, Gates, LeaseKeeper, PreparedGate};
 use crate::count::Count;
@@ -51,6 +52,8 @@ pub struct SharedLimits {
     pub budgets: Arc<SharedBudgets>,
     /// The limits of concurrency.
     pub gates: Gates,
+    /// The tokens of prompts against their estimates.
+    pub(crate) prompts: Arc<PromptRatios>,
     /// True if there has been a limit.
     in_use: AtomicBool,
     gateway: Box<str>,
@@ -99,6 +102,7 @@ impl SharedLimits {
             counts: LimitCounts::default(),
             budgets: Arc::new(SharedBudgets::new(Arc::clone(&fleet))),
             gates: Gates::default(),
+            prompts: Arc::default(),
             fleet,
             in_use: AtomicBool::new(false),
             gateway: gateway.into(),

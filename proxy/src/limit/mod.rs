@@ -10,13 +10,16 @@ mod clock;
 mod fleet;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod heat;
 mod hold;
+mod leases;
 mod limiter;
 mod local;
 mod money;
 mod of_attempts;
 mod pending;
 mod prepared;
+mod prompts;
 mod script;
 mod window;
 
@@ -28,3 +31,4 @@ pub(crate) use limiter::{Demand, LimitRefusal, Limiter, Told};
 pub use local::SharedLimits;
 pub(crate) use of_attempts::{AttemptLimit, AttemptLimits};
 pub(crate) use prepared::{LimitKey, LimitScope, Per, PreparedLimit};
+pub(crate) use prompts::GuessedPrompt;

@@ -6,6 +6,7 @@
 
 use ::redis::Value;
 
+use super::leases::Ahead;
 use super::pending::{Correction, SharedSlot};
 use super::prepared::LimitKey;
 use super::window::Terms;
@@ -24,6 +25,8 @@ pub(super) struct CountAnswer {
     pub(super) after: Option<u64>,
     /// The time after which nothing counts.
     pub(super) empty_after: u64,
+    /// The part that was taken ahead.
+    pub(super) leased: u64,
 }
 
 /// The script, ready to be named.
@@ -35,16 +38,17 @@ impl WindowScript {
         Self(Script::new(SOURCE))
     }
 
-    /// Takes `cost` (0: nothing), after what is to be corrected.
+    /// Takes `cost` (0: nothing) and what may be taken `ahead`, after what is to be corrected.
     pub(super) async fn ask(
         &self,
         redis: &RedisClient,
         (key, terms): (&LimitKey, Terms),
-        cost: u64,
+        (cost, ahead): (u64, Ahead),
         corrections: &[Correction],
     ) -> Result<CountAnswer, Unanswered> {
         let Terms { amount, span, width } = terms;
-        let mut numbers: Vec<String> = [span, width, amount, cost].iter().map(u64::to_string).collect();
+        let mut numbers: Vec<String> =
+            [span, width, amount, cost, ahead.cost, ahead.life].iter().map(u64::to_string).collect();
         for correction in corrections {
             let (number, from, change) = match correction {
                 Correction::Of(slot, change) => (slot.number, slot.from, *change),
@@ -69,5 +73,6 @@ pub(super) fn read(value: &Value) -> Option<CountAnswer> {
     let positive = |at: usize| number(at).and_then(|number| u64::try_from(number).ok());
     let granted = number(0)? == 1;
     let slot = if granted { Some(SharedSlot { number: positive(2)?, from: positive(3)? }) } else { None };
-    Some(CountAnswer { slot, used: positive(1)?, after: positive(4), empty_after: positive(5)? })
+    let (used, after, empty_after) = (positive(1)?, positive(4), positive(5)?);
+    Some(CountAnswer { slot, used, after, empty_after, leased: positive(6)? })
 }

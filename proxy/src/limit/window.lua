@@ -1,6 +1,8 @@
 -- A sliding window: what window.rs does, for all proxies at once, by this server's clock. Times are in microseconds.
 local key = KEYS[1]
 local span, width, amount, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- How much more may be taken ahead, and the time within which that is used: it counts from then on as if it were taken at its end.
+local ahead, life = tonumber(ARGV[5]), tonumber(ARGV[6])
 local most = 256
 local function text(number) return string.format('%.0f', number) end
 local clock = redis.call('TIME')
@@ -24,14 +26,14 @@ local function put(number, from, last, count)
   changed = true
 end
 
-local function charge(more)
+local function charge(more, until_then)
   local from, last, count
   if next_one > first then from, last, count = slot(next_one - 1) end
   if from and (now - from < width or next_one - first >= most) then
-    put(next_one - 1, from, math.max(last, now), count + more)
+    put(next_one - 1, from, math.max(last, until_then), count + more)
   else
     from = now
-    put(next_one, now, now, more)
+    put(next_one, now, until_then, more)
     next_one = next_one + 1
   end
   used = used + more
@@ -48,10 +50,10 @@ while first < next_one do
 end
 if first >= next_one or used < 0 then used = 0 end
 
-for at = 5, #ARGV, 3 do
+for at = 7, #ARGV, 3 do
   local number, began, change = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   if change > 0 then
-    charge(change)
+    charge(change, now)
   elseif number >= first and number < next_one then
     local from, last, count = slot(number)
     if from == began then
@@ -62,11 +64,13 @@ for at = 5, #ARGV, 3 do
   end
 end
 
-local granted, number, from, after = 0, 0, 0, 0
+local granted, number, from, after, leased = 0, 0, 0, 0, 0
 if cost > 0 then
   if used + cost <= amount then
     granted = 1
-    number, from = charge(cost)
+    -- Others are to find room too: the nearer the amount, the less is taken ahead.
+    leased = math.min(ahead, math.floor((amount - used - cost) / 8))
+    number, from = charge(cost + leased, leased > 0 and now + life or now)
   elseif cost > amount then
     after = -1
   else
@@ -92,4 +96,4 @@ if changed then
   redis.call('HSET', key, 'h', text(first), 'n', text(next_one), 'u', text(used), 'c', text(now))
   redis.call('PEXPIRE', key, text(math.ceil(span / 1000) + 1000))
 end
-return {granted, used, number, from, after, empty}
+return {granted, used, number, from, after, empty, leased}

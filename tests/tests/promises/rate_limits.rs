@@ -442,3 +442,35 @@ async fn within_no_window_more_than_the_amount_reaches_the_provider() {
     assert!(most <= 104, "{most} calls within a window");
     assert!(times.len() >= 200, "{} calls", times.len());
 }
+
+#[tokio::test]
+async fn what_is_reserved_for_a_prompt_goes_by_what_providers_count_for_its_model() {
+    // Of each prompt they count three times what its letters say.
+    let upstream = Upstream::start(|received| {
+        let tokens = received.body.len() / 4 * 3;
+        let usage = format!("{{\"prompt_tokens\":{tokens},\"completion_tokens\":1,\"total_tokens\":{}}}", tokens + 1);
+        let body = format!("{{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"fine\"}},\"finish_reason\":\"stop\"}}],\"usage\":{usage}}}");
+        vec![answer(200, &[("content-type", "application/json")], body.as_bytes())]
+    })
+    .unwrap();
+    let limit = "{per: Header, header: x-case, unit: Tokens, amount: 10000, window: 1h}";
+    let text = pool_of(&upstream) + &limited("wide", limit) + &limited("other", limit);
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    // Each case has a window of its own, so that what a call has reserved is what is missing.
+    let reserved = async |model: &str, case: usize| {
+        let case = format!("{model}-{case}");
+        let answer = client.post(CHAT, &[("x-case", &case)], asking(model, 1, false)).await.unwrap();
+        assert!(answer.is_good(), "{}", answer.text());
+        10_000 - remaining(&answer)
+    };
+    let first = reserved("wide", 0).await;
+    assert!((15..60).contains(&first), "{first}");
+    for case in 1..60 {
+        reserved("wide", case).await;
+    }
+    let after = reserved("wide", 60).await;
+    assert!(after * 10 >= first * 27 && after <= first * 3 + 3, "{first} before, {after} after");
+    // Of another model nothing is known by that.
+    assert_eq!(reserved("other", 0).await, first);
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sluicegate_config::BudgetUnit;
 
 use super::super::money;
+use super::leases::BudgetLease;
 use super::period::BudgetPlace;
 use super::prepared::AboutBudget;
 use super::script::MOST_OF_CALL;
@@ -33,6 +34,8 @@ pub(super) enum Booked {
     Here,
     /// In Redis, under the call's name, until its deadline by Redis's clock; 0: nobody knows that it is.
     Shared(Rc<str>, u64),
+    /// In a lease, by the call's name; the deadline as far as this process knows Redis's clock.
+    Leased(Rc<BudgetLease>, Rc<str>, u64),
     /// It went on without Redis, and Redis is told; the deadline as far as this process knows Redis's clock.
     Untold(Rc<str>, u64),
 }

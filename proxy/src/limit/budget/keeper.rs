@@ -10,9 +10,11 @@ use futures_util::future::{join_all, ready};
 use sluicegate_config::{BudgetUnit, OnUnavailable};
 
 use super::super::beat::{self, Teller};
+use super::super::heat::AskTurn;
 use super::batches::{BatchTelling, Batches, Entry, Heard};
 use super::counts::{CheckOutcome, SharedBudgets};
 use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
+use super::leases::{BudgetLeases, LIFE, LeaseNews, LeaseTerms};
 use super::period::BudgetPlace;
 use super::prepared::{AboutBudget, PreparedBudget};
 use super::script::{Granted, SpendAnswer, SpendRequest, SpendScript};
@@ -20,6 +22,8 @@ use crate::redis::{RedisClient, Unanswered};
 
 /// A worker that ends waits no longer for Redis to hear what its calls cost.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// No more than this part of what is left of a budget is reserved ahead.
+const PART_AHEAD: u64 = 8;
 
 /// The part that a call would reserve of one budget.
 pub(crate) struct BudgetDemand<'a> {
@@ -67,6 +71,7 @@ pub(crate) struct BudgetKeeper {
     redis: Option<RedisClient>,
     script: SpendScript,
     batches: RefCell<Batches>,
+    leases: RefCell<BudgetLeases>,
     teller: Teller,
     /// This worker, among all that ever are.
     name: Box<str>,
@@ -100,6 +105,7 @@ impl BudgetKeeper {
             redis,
             script: SpendScript::new(),
             batches: RefCell::default(),
+            leases: RefCell::default(),
             teller: Teller::default(),
             name: format!("{:016x}", rand::random::<u64>()).into(),
             calls: Cell::new(0),
@@ -217,6 +223,12 @@ impl BudgetKeeper {
         let mut place = self.place(budget);
         // What others spent while it was away Redis may not have heard yet.
         let is_careful = budget.shares_out(*cost) && self.shared.fleet.is_careful();
+        if !is_careful
+            && *cost > 0
+            && let Some(asked) = self.of_lease(redis, demand, (place, lease)).await
+        {
+            return asked;
+        }
         // By Redis's clock it may be another period: then it is asked once more.
         for _ in 0..2 {
             if is_careful && self.shared.share(budget.amount, &place, *cost).is_err() {
@@ -260,6 +272,101 @@ impl BudgetKeeper {
         // Two clocks that disagree about it twice within a moment: nobody can say.
         let guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
         self.unanswered(demand, (place, lease), guard)
+    }
+
+    /// Reserves of what was reserved ahead, or ahead of other calls too; `None`: the budget is not hot, or has no such room.
+    async fn of_lease(
+        self: &Rc<Self>,
+        redis: &RedisClient,
+        demand: &BudgetDemand<'_>,
+        (place, call): (BudgetPlace, &CallLease),
+    ) -> Option<BudgetAsked> {
+        let BudgetDemand { budget, cost } = demand;
+        let (name, now) = ((&call.call, *cost, call.millis), Instant::now());
+        let at = (&place, budget.amount);
+        let turn = self.leases.borrow_mut().take(at, name, now);
+        let (lease, before) = match turn {
+            Ok(taken) => taken,
+            Err(AskTurn::Alone) => return None,
+            Err(AskTurn::Wait(asking)) => {
+                asking.answered().await;
+                self.leases.borrow().take_now(at, name, Instant::now())?
+            }
+            Err(AskTurn::ForAll(calls, _asker)) => {
+                if !self.take_ahead(redis, demand, (place, call), calls).await {
+                    self.leases.borrow_mut().has_nothing_ahead(&place, Instant::now());
+                    return None;
+                }
+                self.leases.borrow().take_now(at, name, Instant::now())?
+            }
+        };
+        let deadline = u64::try_from(self.shared.now()).unwrap_or_default().saturating_add(call.millis);
+        let booked = Booked::Leased(lease, Rc::clone(&call.call), deadline);
+        let told = told(budget, &place, (before, *cost));
+        Some(BudgetAsked { told, outcome: Ok(reservation(demand, place, (booked, false))) })
+    }
+
+    /// Reserves for a call and for so many that are expected; no more than a part of what is left, so that others find room too. `false`:
+    /// there is no such room.
+    async fn take_ahead(
+        self: &Rc<Self>,
+        redis: &RedisClient,
+        BudgetDemand { budget, cost }: &BudgetDemand<'_>,
+        (place, call): (BudgetPlace, &CallLease),
+        calls: u64,
+    ) -> bool {
+        let left = budget.amount.saturating_sub(self.shared.known(&place));
+        let ahead = calls.saturating_mul(*cost).min(left / PART_AHEAD);
+        let Some(whole) = cost.checked_add(ahead).filter(|_| ahead >= *cost) else { return false };
+        let own = self.lease(Duration::from_millis(call.millis));
+        let now = Instant::now();
+        // If nobody reads the answer, it is given back.
+        let mut guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
+        let reserved = BudgetDemand { budget, cost: whole };
+        guard.add(reservation(&reserved, place, (Booked::Shared(Rc::clone(&own.call), 0), false)));
+        let room = budget.refuses_to_spend(whole).then(|| budget.amount.checked_sub(whole));
+        let ask = SpendRequest { call: &own.call, cost: whole, room, lease: own.millis };
+        let asked = self.script.ask(redis, (&place, &budget.about.alerts), Some(&ask), (&self.name, None)).await;
+        let Ok(answer) = asked else {
+            self.shared.fleet.was_away();
+            return false;
+        };
+        guard.take();
+        self.note(&budget.about, &place, &answer);
+        if answer.granted != Granted::Yes {
+            return false;
+        }
+        self.shared.heard(&place, answer.spent);
+        // By Redis's clock it is not to outlive its period.
+        let end = place.period.end.and_then(|end| u64::try_from(end).ok()).map(|end| end.saturating_mul(1_000));
+        let life = end.map_or(LIFE, |end| LIFE.min(Duration::from_millis(end.saturating_sub(answer.now))));
+        let terms = LeaseTerms {
+            name: own.call,
+            about: &budget.about,
+            whole,
+            deadline: answer.now.saturating_add(own.millis),
+            amount: budget.amount,
+            spent: answer.spent,
+            until: now + life,
+        };
+        let before = self.leases.borrow_mut().begin(&place, terms);
+        self.tell_news(before);
+        // Its end is looked for.
+        self.teller.wake();
+        true
+    }
+
+    fn tell_news(&self, news: Vec<LeaseNews>) {
+        news.into_iter().for_each(|(place, about, entry)| self.tell(place, &about, entry));
+    }
+
+    /// Tells of leases that have ended, or of all; looks again soon where others live.
+    fn end_leases(&self, now: Option<Instant>) {
+        let news = self.leases.borrow_mut().ended(now);
+        self.tell_news(news);
+        if self.leases.borrow().is_live() {
+            self.teller.wake();
+        }
     }
 
     /// The state of a budget by what Redis says; as long as it may not have heard of all, not more than this process's part.
@@ -343,6 +450,7 @@ impl BudgetKeeper {
     /// Tells what is left when the worker ends, as long as Redis answers soon.
     pub(crate) async fn finish(&self) {
         let Some(redis) = &self.redis else { return };
+        self.end_leases(None);
         let telling = async {
             while !self.batches.borrow().is_told() {
                 if !self.tell_all(redis).await {
@@ -356,6 +464,7 @@ impl BudgetKeeper {
 
     /// Tells one batch of each place. `false`: something was not heard.
     async fn tell_all(&self, redis: &RedisClient) -> bool {
+        self.end_leases(Some(Instant::now()));
         loop {
             let all = self.batches.borrow_mut().next(Instant::now());
             if all.is_empty() {
@@ -398,6 +507,8 @@ impl ReservationKeeper for BudgetKeeper {
             self.shared.settle_share(place, (*cost, used));
         }
         let (call, deadline) = match booked {
+            Booked::Leased(lease, call, _) if lease.settle(call, used) => return,
+            Booked::Leased(_, call, deadline) => (call, *deadline),
             Booked::Here => return self.shared.settle_alone(about, place, (*cost, used)),
             Booked::Shared(call, deadline) | Booked::Untold(call, deadline) => (call, *deadline),
         };
