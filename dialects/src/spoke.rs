@@ -108,7 +108,7 @@ pub struct ErrorHeader {
 /// The content type of server-sent events.
 pub(crate) const EVENTS: &str = "text/event-stream";
 /// A comment of server-sent events.
-pub(crate) const COMMENT: &[u8] = b": keep-alive\n\n";
+pub(crate) const COMMENT: &[u8] = crate::sse::KEEP_ALIVE;
 /// The counted fields that Anthropic's dialect and OpenAI's have in common.
 pub(crate) const COUNTED: (&[&str], &str) = (&["system", "messages", "tools"], "input_tokens");
 

@@ -276,8 +276,9 @@ pub fn write(name: Option<&str>, data: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A comment that keeps a silent connection alive; every client skips it. (`retry:` or `id:` lines break the OpenAI
-/// SDK for Python, which takes them for an empty event.)
-pub const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
+/// SDK for Python, which takes them for an empty event; and so does its SDK for Go before 3.43 with the empty line that a comment does
+/// not need.)
+pub const KEEP_ALIVE: &[u8] = b": keep-alive\n";
 
 #[cfg(test)]
 mod tests {

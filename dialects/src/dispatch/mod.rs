@@ -209,6 +209,16 @@ impl Dialect {
         self.spoke().thoughts.map_or_else(|| body.clone(), |places| thoughts::disown(body, seen, model, places))
     }
 
+    /// The body of a call to OpenAI's Responses API without the reasoning items that hold encrypted thoughts: an account that has not made
+    /// them refuses them. Any other body is itself.
+    #[must_use]
+    pub fn without_encrypted_thoughts(self, body: &Bytes) -> Bytes {
+        match self {
+            Self::OpenAiResponses => openai_responses::without_encrypted_thoughts(body),
+            _ => body.clone(),
+        }
+    }
+
     /// Reads a whole answer.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use crate::spoke::{COMMENT, Habits, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
+pub(crate) use sealed::without_encrypted_thoughts;
 #[cfg(test)]
 pub(crate) use wire::ResponseUsage;
 

@@ -6,10 +6,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
-use crate::thoughts::{Fate, ThoughtPlaces, text};
+use crate::mark::SeenMarks;
+use crate::thoughts::{self, Fate, ThoughtPlaces, text};
 
 /// The beginning of other vendors' thoughts in `encrypted_content`.
 pub(crate) const MARK: &str = "sluicegate.t1.";
@@ -27,6 +29,20 @@ pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
         if sealed { Fate::Goes } else { Fate::Stays }
     },
 };
+
+/// The body without any reasoning item that holds encrypted thoughts, whoever has made them.
+pub(crate) fn without_encrypted_thoughts(body: &Bytes) -> Bytes {
+    static ALL: ThoughtPlaces = ThoughtPlaces {
+        may_hold: |_| true,
+        fate: |body, item, _| {
+            let is_thought = text(body, item.clone(), b"type") == Some("reasoning");
+            let has_any = text(body, item, b"encrypted_content").is_some_and(|content| !content.is_empty());
+            if is_thought && has_any { Fate::Goes } else { Fate::Stays }
+        },
+        ..PLACES
+    };
+    thoughts::disown(body, SeenMarks::default(), "", &ALL)
+}
 
 #[derive(Serialize, Deserialize)]
 struct SealedThought {
@@ -110,5 +126,21 @@ mod tests {
         let own = OwnThought { id: "rs_1".into(), encrypted_content: "gAAAA".into() };
         assert_eq!(OwnThought::of_signature(&own.signature()), Some(own));
         assert_eq!(OwnThought::of_signature("EqQBCgIYAhIM"), None);
+    }
+
+    #[test]
+    fn what_is_encrypted_can_be_left_out_and_nothing_else_is() {
+        let of = |items: &str| {
+            let body = Bytes::from(format!("{{\"input\": [{items}],\"store\":false}}"));
+            String::from_utf8(without_encrypted_thoughts(&body).to_vec()).unwrap()
+        };
+        let said = r#"{"type":"message","content":"a"}"#;
+        let thought = r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAAA"}"#;
+        let rest = r#"{"type":"reasoning","summary":[],"encrypted_content":null}, {"type":"compaction","encrypted_content":"gAAAA"}"#;
+        assert_eq!(
+            of(&format!("{said}, {thought},{rest}")),
+            format!("{{\"input\": [{said}, {rest}],\"store\":false}}")
+        );
+        assert_eq!(of(rest), format!("{{\"input\": [{rest}],\"store\":false}}"));
     }
 }

@@ -39,7 +39,9 @@ use super::suspects::Suspects;
 use super::times::Times;
 use super::transcoder::{self, Transcoder};
 use super::write_buffer::WriteBuffer;
-use super::{compress_request, error_body, headers, provider_keys, repeat, stored, vendor_limits, weigh};
+use super::{
+    compress_request, error_body, foreign_thoughts, headers, provider_keys, repeat, stored, vendor_limits, weigh,
+};
 
 /// While a whole answer is translated it is there so many times more.
 const TRANSLATED: usize = 2;
@@ -426,6 +428,7 @@ impl Attempt<'_> {
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         let is_for_anybody = self.call.operation.generates() && !self.call.is_bound();
         let decision = retry_policy::of_missing_model(decision, (status, is_for_anybody));
+        let decision = foreign_thoughts::judged(self.call, decision, (status, &error));
         let decision = self.decided(decision, error.kind);
         let key = open.key().cloned();
         self.settle_answered(open, decision, status.as_u16());

@@ -50,6 +50,8 @@ pub(super) struct CallContext {
     places: RefCell<Vec<CallPlace>>,
     /// True if it goes to its rule's fallbacks alone: a budget has no room for the others.
     lands_softly: Cell<bool>,
+    /// True if thoughts that a vendor has encrypted are left out.
+    forgets_thoughts: Cell<bool>,
 }
 
 impl CallContext {
@@ -77,6 +79,7 @@ impl CallContext {
             places: RefCell::default(),
             budgets: OnceCell::new(),
             lands_softly: Cell::default(),
+            forgets_thoughts: Cell::default(),
         })
     }
 
@@ -215,6 +218,16 @@ impl CallContext {
     /// The state of its budgets.
     pub(super) fn budgets(&self) -> &[BudgetTold] {
         self.budgets.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Thoughts that another account has encrypted were refused: nobody is told them any more.
+    pub(super) fn forget_thoughts(&self) {
+        self.forgets_thoughts.set(true);
+    }
+
+    /// True if nobody is told thoughts that a vendor has encrypted.
+    pub(super) fn forgets_thoughts(&self) -> bool {
+        self.forgets_thoughts.get()
     }
 
     /// It goes to its rule's fallbacks alone: a budget has no room for the others.

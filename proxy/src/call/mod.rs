@@ -36,6 +36,7 @@ mod exchange;
 mod failover;
 mod failure;
 mod fallback;
+mod foreign_thoughts;
 mod framing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;

@@ -16,6 +16,7 @@ use crate::state::{Credential, OfferAt, Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
 use super::failure::Failure;
+use super::foreign_thoughts;
 use super::headers;
 use super::inbound::InboundCall;
 use super::keys;
@@ -137,6 +138,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
         None => unpacked(&body, at.offer),
     };
+    let body = foreign_thoughts::left_out(call, dialect, body);
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
     let usage_is_ours = false;
     let (media, method) = (media(at.offer.dialect), Method::POST);
@@ -163,7 +165,7 @@ fn in_its_words(
     let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.strict_messages);
     let body = if is_strict { verbatim::unmark(&body, seen, row) } else { body };
     let body = unpacked(&body, at.offer);
-    let body = dialect.disown(&body, seen, model);
+    let body = foreign_thoughts::left_out(call, dialect, dialect.disown(&body, seen, model));
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, provider, seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);

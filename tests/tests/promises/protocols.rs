@@ -162,7 +162,7 @@ async fn a_model_that_pauses_in_mid_answer_is_covered_by_comments() {
     let answer = Way { anthropic: false, stream: true }.call(&proxy.client(), "m", &[]).await;
     assert!(answer.is_good(), "{}", answer.text());
     let seen = answer.text();
-    assert!(seen.contains("\n\n: keep-alive\n\n") && seen.ends_with("data: [DONE]\n\n"), "{seen}");
+    assert!(seen.contains("\n\n: keep-alive\n") && seen.ends_with("data: [DONE]\n\n"), "{seen}");
 }
 
 fn certificate(folder: &Path) -> CertificateDer<'static> {

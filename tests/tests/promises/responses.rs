@@ -357,3 +357,58 @@ async fn thoughts_of_one_vendor_never_reach_another() {
     let sent = String::from_utf8(anthropic.received().pop().unwrap().body.to_vec()).unwrap();
     assert_eq!(sent, body.replace(r#"{"type":"thinking","thinking":"","signature":"gemini:Q3A="},"#, ""));
 }
+
+/// An account of OpenAI's that reads no thoughts but its own.
+fn account(name: &'static str) -> Upstream {
+    Upstream::start(move |received| {
+        let body: Value = serde_json::from_slice(&received.body).unwrap();
+        let kind = [("content-type", "application/json")];
+        let sealed = |item: &Value| item["encrypted_content"].as_str().map(str::to_owned);
+        let items = body["input"].as_array().cloned().unwrap_or_default();
+        if items.iter().filter_map(sealed).any(|content| !content.starts_with(name)) {
+            let error = json!({"error": {"message": "The encrypted content gAAA... could not be verified.",
+                "type": "invalid_request_error", "param": null, "code": "invalid_encrypted_content"}});
+            return vec![answer(400, &kind, error.to_string().as_bytes())];
+        }
+        let output = json!([
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": format!("{name}-thought")},
+            {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+             "content": [{"type": "output_text", "text": name, "annotations": []}]}]);
+        let usage = json!({"input_tokens": 5, "output_tokens": 7, "total_tokens": 12});
+        let said = json!({"id": "resp_1", "object": "response", "status": "completed", "model": "gpt-5.5", "output": output, "usage": usage});
+        vec![answer(200, &kind, said.to_string().as_bytes())]
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn thoughts_of_another_account_are_left_out_and_the_conversation_goes_on() {
+    let (one, two) = (account("one"), account("two"));
+    let providers = [provider("one", "OpenAI", one.address, ""), provider("two", "OpenAI", two.address, "")];
+    let turns = "  loadBalancing: {strategy: RoundRobin}\n";
+    let alone = [provider("only", "OpenAI", two.address, "")];
+    let text = pool("both", &providers, turns)
+        + &route("both", "both")
+        + &pool("alone", &alone, "")
+        + &route("alone", "alone");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    let user = json!({"role": "user", "content": "go on"});
+    let mut input = vec![user.clone()];
+    for turn in 0..6 {
+        let body = json!({"model": "both", "store": false, "include": ["reasoning.encrypted_content"], "input": input});
+        let said = ask(&client, &[], &body).await;
+        assert_eq!(said.status, 200, "turn {turn}: {}", said.text());
+        let said: Value = serde_json::from_slice(&said.body).unwrap();
+        input.extend(said["output"].as_array().unwrap().iter().cloned());
+        input.push(user.clone());
+    }
+    // Where there is one provider it is asked once more.
+    let body = json!({"model": "alone", "store": false, "input": input});
+    assert_eq!(ask(&client, &[], &body).await.status, 200);
+    // What is refused for it without any such thought is refused.
+    let item = json!({"type": "compaction", "encrypted_content": "other"});
+    let body = json!({"model": "alone", "store": false, "input": [user, item]});
+    let said = ask(&client, &[], &body).await;
+    assert_eq!((said.status, said.text().contains("invalid_encrypted_content")), (400, true));
+}
