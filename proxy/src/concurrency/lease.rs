@@ -167,9 +167,13 @@ impl PlaceLease {
     /// It was answered: the part from now on.
     pub(super) fn answered(&mut self, demand: LeaseDemand, answer: LeaseAnswer) -> u64 {
         (self.target, self.contended) = (answer.target, answer.contended);
-        self.until = self.asked.map(|asked| asked + BELIEVED);
         self.is_known = answer.held > 0 || demand.need > 0;
-        (self.asking, self.failed, self.unheard) = (false, false, None);
+        self.asking = false;
+        // A Redis that is full takes back what it has, and gives nothing: that is no answer to who needs something.
+        if self.is_known || !self.failed {
+            self.until = self.asked.map(|asked| asked + BELIEVED);
+            (self.failed, self.unheard) = (false, None);
+        }
         answer.held
     }
 
@@ -231,6 +235,25 @@ mod tests {
         assert_eq!(lease.after_end(at(100, 80, 9)), 80);
         assert_eq!(lease.after_end(at(100, 20, 9)), 50);
         assert_eq!(lease.ask(at(80, 80, 9), start + AGAIN).unwrap().keep, 80);
+    }
+
+    #[test]
+    fn a_redis_that_only_takes_back_is_as_good_as_none() {
+        let (mut lease, start) = (PlaceLease::default(), Instant::now());
+        let mut now = start;
+        for _ in 0..30 {
+            lease.ask(at(0, 0, 1), now).unwrap();
+            lease.failed(now);
+            now += FAILED * 2;
+            if let Some(demand) = lease.ask(IDLE_AT, now) {
+                lease.answered(demand, answer(0, 0, false));
+            }
+            now += FAILED;
+        }
+        assert!(lease.is_forsaken(now));
+        let demand = lease.ask(at(0, 0, 1), now).unwrap();
+        lease.answered(demand, answer(8, 8, false));
+        assert!(lease.is_good(now) && !lease.is_forsaken(now));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! rule says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -124,6 +124,36 @@ async fn second_attempts_are_no_more_than_their_share() {
         assert!(ask(&client, json!({})).await.is_good());
     }
     assert_eq!((first.calls(), second.calls()), (60, 3));
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are for whoever asks for them with --nocapture")]
+async fn of_calls_that_are_slow_now_and_then_few_are_made_twice() {
+    // One of thirty waits half a second, all others fifty milliseconds.
+    let waiting = |slow_ones: bool| {
+        let count = AtomicU64::new(0);
+        Upstream::start(move |_| {
+            let is_slow = slow_ones && count.fetch_add(1, Ordering::Relaxed) % 30 == 29;
+            vec![Act::Wait(Duration::from_millis(if is_slow { 500 } else { 50 })), openai_whole("fine")]
+        })
+        .unwrap()
+    };
+    for hedge in ["", "    hedge: {maxPercent: 5}\n"] {
+        let (first, second) = (waiting(true), waiting(false));
+        let proxy = house(&first, &second, hedge);
+        let client = proxy.client();
+        let mut took = Vec::new();
+        for _ in 0..300 {
+            let begun = std::time::Instant::now();
+            assert!(ask(&client, json!({})).await.is_good());
+            took.push(begun.elapsed().as_millis());
+        }
+        took.sort_unstable();
+        let word = if hedge.is_empty() { "not hedged" } else { "hedged" };
+        println!("{word}: p50 {} ms, p99 {} ms, {} calls more for 300", took[150], took[297], second.calls());
+        assert!(second.calls() * 100 <= 300 * 5, "{}", second.calls());
+        assert_eq!(second.calls() == 0, hedge.is_empty());
+    }
 }
 
 #[tokio::test]
