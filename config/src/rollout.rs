@@ -30,6 +30,9 @@ pub struct Line {
     /// at a time, and not often.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub used: BTreeMap<String, BudgetUse>,
+    /// Budgets of templates whose subjects' use changed, by the identity of the template's budget.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub subjects: BTreeMap<String, SubjectsUse>,
 }
 
 impl Line {
@@ -58,7 +61,8 @@ pub struct Running {
     /// A newer form that the proxy could not take, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<Rejection>,
-    /// Those of several keys that their provider refuses, as `provider/key`, sorted; only of pools. Names, and never a value.
+    /// The keys that their provider refuses, as `provider/key`, sorted; of a provider with one key that has no name `provider/`; only of
+    /// pools. Names, and never a value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused_keys: Vec<String>,
 }
@@ -79,6 +83,26 @@ pub struct BudgetUse {
     /// The first call that there was no room for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exceeded: Option<Exceeded>,
+    /// The time since when the proxy has counted, in seconds since 1970, where the count is its alone; 0: not said.
+    #[serde(skip_serializing_if = "is_none_at_all")]
+    pub begun: i64,
+}
+
+/// The most consumers of a template of whose use a proxy tells.
+pub const MOST_SUBJECTS: usize = 10;
+
+/// The use of a budget by the consumers that were made of a template, each of which has it by itself, as one proxy knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubjectsUse {
+    /// The begin of the period, in seconds since 1970.
+    pub start: i64,
+    /// The consumers that have called in it.
+    pub known: u64,
+    /// Those of them that found no room.
+    pub exceeded: u64,
+    /// At most [`MOST_SUBJECTS`] of them, by subject: those that found no room, then those that used the most.
+    pub most: BTreeMap<String, BudgetUse>,
 }
 
 /// The first call in a period that a budget had no room for.
@@ -101,6 +125,11 @@ impl BudgetUse {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_none_at_all(number: &i64) -> bool {
     *number == 0
 }
 

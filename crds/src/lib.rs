@@ -73,7 +73,9 @@ pub use route::{
 };
 pub use scalar::{Amount, ByteSize, Decimal, Duration, LimitAmount, Time};
 pub use simulated::{Failure, FailureKind, Simulated};
-pub use status::{BudgetStatus, Condition, ConditionStatus, LimitStatus, LimitStatusUnit, Status};
+pub use status::{
+    BudgetStatus, Condition, ConditionStatus, LimitStatus, LimitStatusUnit, Status, SubjectStatus, SubjectsStatus,
+};
 pub use stream_failover::{StreamFailover, StreamFailoverMethod};
 
 /// The API group of every kind.

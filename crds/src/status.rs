@@ -9,13 +9,21 @@ use crate::limits::{BudgetMode, BudgetPeriod, BudgetUnit, LimitPer};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
+    /// The gateway whose word this status is, as `namespace/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub gateway: Option<String>,
+    /// Other gateways that run the object too, each of which says in one condition of its own how it stands with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    pub other_gateways: Vec<String>,
     /// The generation of the object that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Accepted`: the object is valid. `ResolvedRefs`: everything that it names exists. `Programmed`: every ready proxy
     /// runs this generation of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The ready proxies that run this generation, such as `3/3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,10 +169,53 @@ pub struct BudgetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub proxies: Option<i32>,
+    /// Where proxies count by themselves and one of them has begun within the period: the time since when all of them have (RFC 3339).
+    /// What was spent before may be more than `used` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub counted_since: Option<String>,
+    /// The consumers that were made of a template, each of which has the amount by itself: `used` is that of the one which used the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<SubjectsStatus>,
     /// The time of all this (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub as_of: Option<String>,
+}
+
+/// The use of a template's budget by the consumers that were made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubjectsStatus {
+    /// Those that have called in the period, as the proxy that knows of the most of them knows it.
+    #[schemars(range(min = 0))]
+    pub known: i32,
+    /// Those of them that found no room.
+    #[schemars(range(min = 0))]
+    pub exceeded: i32,
+    /// Ten of them at most: those that found no room, then those that used the most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub most: Vec<SubjectStatus>,
+}
+
+/// The use of a template's budget by one of its consumers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubjectStatus {
+    /// The subject, as logs and metrics name it.
+    #[schemars(length(max = 256))]
+    pub name: String,
+    /// All that is spent, or reserved by calls that go on.
+    #[schemars(length(max = 64))]
+    pub used: String,
+    /// The part of the amount that is used.
+    #[schemars(range(min = 0))]
+    pub percent: i32,
+    /// The time of the first call in the period that there was no room for (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub exceeded_since: Option<String>,
 }
 
 /// One aspect of an object's state. The same fields as `metav1.Condition`, whose generated schema lacks the bounds.

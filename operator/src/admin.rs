@@ -30,6 +30,8 @@ const MOST_LIFE: Duration = Duration::from_secs(30);
 pub struct Health {
     /// Lists that have not been read yet.
     pub missing: Vec<String>,
+    /// Namespaces in which nothing may be read.
+    pub closed: Vec<String>,
     /// The reason why nothing may be published.
     pub unpublishable: Option<String>,
 }
@@ -104,8 +106,8 @@ async fn healthz(State(pages): State<Pages>) -> Response {
 /// Ready once every list has been read and what is published has its owner, leading or not.
 async fn readyz(State(pages): State<Pages>) -> Response {
     match pages.health().await {
-        Some(Health { missing, unpublishable: None }) if missing.is_empty() => "ok\n".into_response(),
-        Some(Health { missing, unpublishable: Some(why) }) if missing.is_empty() => {
+        Some(Health { missing, closed, unpublishable: None }) if missing.is_empty() => ready(&closed).into_response(),
+        Some(Health { missing, unpublishable: Some(why), .. }) if missing.is_empty() => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
         }
         Some(health) => {
@@ -114,6 +116,17 @@ async fn readyz(State(pages): State<Pages>) -> Response {
         }
         None => (StatusCode::SERVICE_UNAVAILABLE, "the operator does not answer\n").into_response(),
     }
+}
+
+/// The words of one that is ready.
+fn ready(closed: &[String]) -> String {
+    if closed.is_empty() {
+        return "ok\n".to_owned();
+    }
+    let closed = closed.join(", ");
+    format!(
+        "ok, but nothing may be read in {closed}: the namespace has gone, or the Role that lets the operator read it\n"
+    )
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {

@@ -27,6 +27,7 @@ use crate::publish::Publisher;
 use crate::reconcile::Reconciler;
 use crate::rollout::Rollout;
 use crate::settings::Run;
+use crate::status::GatewayId;
 use crate::status_writer::StatusWriter;
 use crate::token::TokenKeeper;
 use crate::watch::Watches;
@@ -166,7 +167,8 @@ impl Operator {
 
     fn status_writer(&self, rollout: Rc<Rollout>) -> StatusWriter {
         let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
-        StatusWriter::new(self.client.clone(), world, rollout, leadership, Rc::clone(&self.metrics))
+        let gateway = GatewayId::new(&self.namespace, &self.settings.gateway);
+        StatusWriter::new(self.client.clone(), gateway, world, rollout, leadership, Rc::clone(&self.metrics))
     }
 
     fn reconciler(&self, status_writer: Rc<StatusWriter>) -> Reconciler {
@@ -211,8 +213,9 @@ impl Operator {
                 metrics.is_leader.set(i64::from(leadership.holds()));
                 metrics.queued.set(i64::try_from(world.queue.waiting()).unwrap_or(i64::MAX));
                 // Whoever asked may have left.
-                let (missing, unpublishable) = (world.lists.missing(), world.unpublishable());
-                drop(answer.send(Health { missing, unpublishable }));
+                let (missing, unpublishable) = (world.lists.awaited(), world.unpublishable());
+                let closed = world.lists.closed().into_iter().map(str::to_owned).collect();
+                drop(answer.send(Health { missing, closed, unpublishable }));
             }
         });
     }

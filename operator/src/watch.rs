@@ -100,7 +100,7 @@ impl Watches {
         };
         let source = Source::Resources(kind);
         let mut listed: HashSet<ObjectId> = HashSet::new();
-        self.follow(source, watcher(api, watcher::Config::default()), |event| {
+        self.follow((source, &scope), watcher(api, watcher::Config::default()), |event| {
             let mut world = self.world.borrow_mut();
             match event {
                 Event::Init => listed.clear(),
@@ -134,7 +134,7 @@ impl Watches {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        self.follow(source, watcher(api, watcher::Config::default()), |event| {
+        self.follow((source, &scope), watcher(api, watcher::Config::default()), |event| {
             let mut world = self.world.borrow_mut();
             match event {
                 Event::Init | Event::InitApply(_) => {}
@@ -157,7 +157,7 @@ impl Watches {
     async fn namespaces(self) {
         let stream = watcher(Api::<PartialObjectMeta<Namespace>>::all(self.client.clone()), watcher::Config::default());
         let mut listed: HashMap<String, Labels> = HashMap::new();
-        self.follow(Source::Namespaces, stream, |event| {
+        self.follow((Source::Namespaces, &None), stream, |event| {
             let mut world = self.world.borrow_mut();
             match event {
                 Event::Init => listed.clear(),
@@ -218,7 +218,7 @@ impl Watches {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut listed = None;
-        self.follow(Source::Owner, watcher(api, config), |event| {
+        self.follow((Source::Owner, &None), watcher(api, config), |event| {
             let mut world = self.world.borrow_mut();
             let now = Instant::now();
             let change = match event {
@@ -280,7 +280,7 @@ impl Watches {
     {
         let is_secret = source == Source::PublishedSecrets;
         let mut listed: HashSet<String> = HashSet::new();
-        self.follow(source, stream, |event| {
+        self.follow((source, &None), stream, |event| {
             let mut world = self.world.borrow_mut();
             match event {
                 Event::Init => listed.clear(),
@@ -311,7 +311,7 @@ impl Watches {
     /// Follows a watch for ever; one that breaks is begun again, after a while that grows.
     async fn follow<T>(
         &self,
-        source: Source,
+        (source, scope): (Source, &Scope),
         stream: impl futures_util::Stream<Item = watcher::Result<Event<T>>> + Send + 'static,
         mut on: impl FnMut(Event<T>),
     ) {
@@ -320,7 +320,16 @@ impl Watches {
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => on(event),
-                Err(error) => self.restarted(source, &error, &mut last),
+                Err(error) => {
+                    self.restarted(source, &error, &mut last);
+                    if is_forbidden(&error) && self.world.borrow_mut().lists.refused(source, scope) {
+                        tracing::warn!(
+                            namespace = scope,
+                            "nothing may be read in a namespace: it has gone, or the Role that lets the operator read it has; \
+                             what is published of it stands until it can be read, or is watched no longer"
+                        );
+                    }
+                }
             }
         }
     }
@@ -334,6 +343,11 @@ impl Watches {
             *last = error;
         }
     }
+}
+
+/// True if a list is not to be had for want of a right.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.is_forbidden())
 }
 
 fn id(meta: &ObjectMeta, name: Option<&str>) -> Option<ObjectId> {

@@ -268,6 +268,7 @@ fn size(text: &str) -> Result<usize, String> {
         "" => Some(1),
         "k" | "K" => Some(1_000),
         "M" => Some(1_000_000),
+        "G" => Some(1_000_000_000),
         "Ki" => Some(1 << 10),
         "Mi" => Some(1 << 20),
         "Gi" => Some(1 << 30),
@@ -311,6 +312,7 @@ mod tests {
         assert!(time("18446744073709551615h").is_err());
         assert_eq!(size("32Mi"), Ok(32 << 20));
         assert_eq!(size("64KiB"), Ok(64 << 10));
+        assert_eq!(size("1G"), Ok(1_000_000_000));
         assert!(size("-1").is_err());
     }
 

@@ -391,7 +391,9 @@ fn every_kind_goes_from_the_watch_to_what_is_published_and_to_its_status_and_awa
         let stands = world.published(Content::Compiled(key.kind), &key.id).unwrap();
         assert!(stands.is_sound && !stands.revision.is_empty() && world.previous(key).is_some(), "{key:?}");
         let standing = RolloutState { known: true, ready: 1, running: 1, ..RolloutState::default() };
+        let gateway = crate::status::GatewayId::new("gateways", "gw");
         let case = Case {
+            gateway: &gateway,
             kind: key.kind,
             object: &key.id,
             generation: 1,

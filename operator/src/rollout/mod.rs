@@ -44,7 +44,7 @@ use state::Number;
 use stream::StreamEvent;
 
 pub use state::{Changed, RolloutState, Wanted};
-pub use uses::FleetUse;
+pub use uses::{FleetSubjects, FleetUse};
 
 /// Gives the token by which proxies know the operator, when there is one.
 pub type TokenSource = Box<dyn Fn() -> Option<String>>;
@@ -91,6 +91,12 @@ impl Rollout {
     #[must_use]
     pub fn budget_use(&self, identity: &str) -> Option<FleetUse> {
         self.fleet.borrow().uses.of(identity)
+    }
+
+    /// The use of a template's budget by the consumers that were made of it, as far as proxies have told.
+    #[must_use]
+    pub fn subjects_use(&self, identity: &str) -> Option<FleetSubjects> {
+        self.fleet.borrow().uses.subjects_of(identity)
     }
 
     /// Waits until proxies have told of budgets, and says of which. For one caller; cancel-safe.

@@ -34,7 +34,9 @@ pub(super) fn summary(limits: &[LimitStatus]) -> Option<String> {
         LimitStatusUnit::Concurrency => "calls at once",
     };
     let window = tightest.window.as_deref().map_or_else(String::new, |window| format!(" per {window}"));
-    Some(format!("{used} of {amount} {unit}{window}{over}"))
+    let each = tightest.proxies.filter(|proxies| *proxies > 1);
+    let each = each.map_or_else(String::new, |proxies| format!(" in each of {proxies} proxies"));
+    Some(format!("{used} of {amount} {unit}{window}{each}{over}"))
 }
 
 fn one(limit: &CountedLimit, before: &[LimitStatus], told: Option<FleetUse>, now: i64) -> LimitStatus {
@@ -64,14 +66,18 @@ fn one(limit: &CountedLimit, before: &[LimitStatus], told: Option<FleetUse>, now
 }
 
 fn said(limit: &CountedLimit, fresh: LimitStatus, told: FleetUse) -> LimitStatus {
-    let FleetUse { spent, alone, exceeded, .. } = told;
+    let FleetUse { spent, alone, exceeded, begun, .. } = told;
     let (amount, used, exceeded) = match &limit.terms {
         CountedTerms::Rate(rate) => {
             (rate.amount, limit_amount(rate.unit, spent), exceeded.filter(|one| one.amount == rate.amount))
         }
         CountedTerms::Concurrency(max) => (u64::from(*max), spent.to_string(), None),
     };
-    let counts_alone = matches!(limit.terms, CountedTerms::Rate(_)) && alone > 0;
+    let counts_alone = match &limit.terms {
+        CountedTerms::Rate(_) => alone > 0,
+        // Each tells of its own places. Only where they are not leased has it all of them.
+        CountedTerms::Concurrency(_) => alone > 0 && begun > 0,
+    };
     LimitStatus {
         used,
         percent: i32::try_from(u128::from(spent) * 100 / u128::from(amount.max(1))).unwrap_or(i32::MAX),
@@ -156,7 +162,7 @@ mod tests {
     }
 
     fn told(spent: u64, at: Option<i64>) -> FleetUse {
-        FleetUse { start: 0, spent, at, alone: usize::from(at.is_none()) * 2, reached: 0, exceeded: None }
+        FleetUse { start: 0, spent, at, alone: usize::from(at.is_none()) * 2, reached: 0, exceeded: None, begun: 0 }
     }
 
     fn state(limit: &CountedLimit, before: &[LimitStatus], used: Option<FleetUse>, now: i64) -> LimitStatus {
@@ -192,7 +198,7 @@ mod tests {
             (said.amount.as_str(), said.used.as_str(), said.percent, said.proxies),
             ("2.50", "1.25", 50, Some(2))
         );
-        assert_eq!(summary(&[said]).unwrap(), "1.25 of 2.50 USD per 1m");
+        assert_eq!(summary(&[said]).unwrap(), "1.25 of 2.50 USD per 1m in each of 2 proxies");
         let calls = CountedLimit {
             of: "ProviderPool a/p/one".to_owned(),
             part: Some("one".to_owned()),
@@ -201,5 +207,9 @@ mod tests {
         let said = state(&calls, &[], Some(told(3, None)), NOON);
         assert_eq!((said.name.as_deref(), said.used.as_str(), said.proxies), (Some("one"), "3", None));
         assert_eq!(summary(&[said]).unwrap(), "3 of 8 calls at once");
+        // Without leases each of the proxies has all eight.
+        let said = state(&calls, &[], Some(FleetUse { begun: NOON - 60, ..told(12, None) }), NOON);
+        assert_eq!((said.used.as_str(), said.percent, said.proxies), ("12", 150, Some(2)));
+        assert_eq!(summary(&[said]).unwrap(), "12 of 8 calls at once in each of 2 proxies");
     }
 }

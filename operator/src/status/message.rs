@@ -34,7 +34,10 @@ pub(super) fn of_rejections(rejected: &[(String, String)]) -> String {
 pub(super) fn of_refused_keys(keys: &BTreeMap<String, usize>, ready: usize) -> String {
     let told = keys.iter().map(|(key, proxies)| {
         let (provider, key) = key.split_once('/').unwrap_or(("", key));
-        cut(&format!("warning ({KEY_REFUSED}): provider {provider} refuses the key {key}, as {proxies}/{ready} proxies have found"))
+        let key = if key.is_empty() { "its credential".to_owned() } else { format!("the key {key}") };
+        cut(&format!(
+            "warning ({KEY_REFUSED}): provider {provider} refuses {key}, as {proxies}/{ready} proxies have found"
+        ))
     });
     listed(told, MOST_VERDICTS)
 }

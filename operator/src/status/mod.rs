@@ -7,6 +7,7 @@
 //! - `Programmed`: every ready proxy runs this generation. It hangs on what is published and on what proxies say, not on
 //!   verdicts.
 
+mod gateway_id;
 mod limits;
 mod message;
 mod moment;
@@ -21,6 +22,7 @@ use sluicegate_crds::{BudgetStatus, Condition, ConditionStatus, LimitStatus};
 
 pub use sluicegate_crds::Status;
 
+pub use gateway_id::GatewayId;
 pub use limits::limits;
 pub use spend::{budgets, renewal};
 pub(crate) use spend::{in_words, is_same_count};
@@ -100,9 +102,19 @@ impl Programmed {
     }
 }
 
+/// True if a condition says the same in two statuses but for words.
+#[must_use]
+pub fn says_alike(one: &Status, other: &Status, kind: &str) -> bool {
+    let essence =
+        |status| condition(status, kind).map(|found| (found.status, found.reason.clone(), found.observed_generation));
+    essence(one) == essence(other)
+}
+
 /// Everything that decides an object's status.
 #[derive(Debug, Clone)]
 pub struct Case<'a> {
+    /// The gateway whose word it is.
+    pub gateway: &'a GatewayId,
     /// The object's kind.
     pub kind: Kind,
     /// The object's id.
@@ -152,6 +164,8 @@ pub fn desired(case: &Case<'_>, now: SystemTime) -> Option<Status> {
     let judgements = [(ACCEPTED, accepted), (RESOLVED_REFS, refs), (PROGRAMMED, programmed)];
     let conditions = judgements.map(|(kind, judgement)| judgement.condition(kind, case, now));
     let status = Status {
+        gateway: Some(case.gateway.as_str().to_owned()),
+        other_gateways: case.status.map(|has| case.gateway.others(has)).unwrap_or_default(),
         observed_generation: Some(case.generation),
         conditions: conditions.into(),
         proxies: Some(format!("{running}/{}", case.standing.ready)),
@@ -165,11 +179,42 @@ pub fn desired(case: &Case<'_>, now: SystemTime) -> Option<Status> {
     (!case.status.is_some_and(|has| holds(has, &status))).then_some(status)
 }
 
+/// The condition to write where the status is another gateway's word; `None`: it stands so, or there is no room for one more.
+#[must_use]
+pub fn beside(case: &Case<'_>, now: SystemTime) -> Option<Condition> {
+    let (mut judgement, _) = programmed(case);
+    // `Accepted` and `ResolvedRefs` are the other one's.
+    let errors = case.verdicts.iter().filter(|verdict| verdict.severity == Severity::Error);
+    let told = message::of_verdicts(errors);
+    if !told.is_empty() {
+        judgement.message = format!("{}: {told}", judgement.message);
+    }
+    let kind = case.gateway.condition();
+    let wanted = judgement.condition(kind, case, now);
+    let has = case.status.and_then(|status| condition(status, kind));
+    let may_be_written = case.status.is_none_or(|status| case.gateway.has_room(status));
+    (has != Some(&wanted) && may_be_written).then_some(wanted)
+}
+
 /// True if a status that was found holds what is to be there. Conditions of others do not matter, nor does their order.
 fn holds(found: &Status, wanted: &Status) -> bool {
-    let Status { observed_generation, conditions, proxies, attached_routes, prices, spend, budgets, usage, limits } =
-        wanted;
-    found.observed_generation == *observed_generation
+    let Status {
+        gateway,
+        other_gateways,
+        observed_generation,
+        conditions,
+        proxies,
+        attached_routes,
+        prices,
+        spend,
+        budgets,
+        usage,
+        limits,
+    } = wanted;
+    // One that names no gateway was written before statuses did: it need not be written anew for that alone.
+    (found.gateway.is_none() || found.gateway == *gateway)
+        && found.other_gateways == *other_gateways
+        && found.observed_generation == *observed_generation
         && found.proxies == *proxies
         && found.attached_routes == *attached_routes
         && found.prices == *prices

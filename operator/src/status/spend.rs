@@ -3,9 +3,9 @@
 use k8s_openapi::jiff::tz::TimeZone;
 use sluicegate_config::compile::{Period, period_at, period_of, zone};
 use sluicegate_config::{Budget, BudgetPeriod, BudgetUnit, ObjectId};
-use sluicegate_crds::{self as crds, BudgetStatus};
+use sluicegate_crds::{self as crds, BudgetStatus, SubjectStatus, SubjectsStatus};
 
-use crate::rollout::FleetUse;
+use crate::rollout::{FleetSubjects, FleetUse};
 
 use super::moment::{moment, seconds};
 
@@ -15,18 +15,30 @@ use super::moment::{moment, seconds};
 pub fn budgets(
     (object, of): (&ObjectId, &[Budget]),
     before: &[BudgetStatus],
-    used: impl Fn(&str) -> Option<FleetUse>,
+    told: impl Fn(&str) -> (Option<FleetUse>, Option<FleetSubjects>),
     now: i64,
 ) -> Vec<BudgetStatus> {
-    of.iter().map(|budget| one((object, budget), before, used(&budget.identity()), now)).collect()
+    of.iter().map(|budget| one((object, budget), before, told(&budget.identity()), now)).collect()
 }
 
 /// The tightest of them in a few words; `None`: there is none.
 pub(super) fn summary(budgets: &[BudgetStatus]) -> Option<String> {
     let enforced = budgets.iter().filter(|budget| budget.mode.is_none());
     let tightest = enforced.max_by_key(|budget| (budget.exceeded_since.is_some(), budget.percent))?;
-    let over = if tightest.exceeded_since.is_some() { ", exceeded" } else { "" };
-    Some(format!("{}% of {}{over}", tightest.percent, in_words(tightest)))
+    let over = match &tightest.subjects {
+        Some(subjects) => format!(
+            " by the most used of {} subjects{}",
+            subjects.known,
+            if subjects.exceeded > 0 { format!(", {} exceeded", subjects.exceeded) } else { String::new() }
+        ),
+        None if tightest.exceeded_since.is_some() => ", exceeded".to_owned(),
+        None => String::new(),
+    };
+    // What was spent before all of those who count began to is not known.
+    let each = tightest.proxies.filter(|proxies| *proxies > 1);
+    let each = each.map_or_else(String::new, |proxies| format!(" in each of {proxies} proxies"));
+    let at_least = if tightest.counted_since.is_some() { "at least " } else { "" };
+    Some(format!("{at_least}{}% of {}{each}{over}", tightest.percent, in_words(tightest)))
 }
 
 /// The end of the first of these periods in which anything was used, in seconds since 1970.
@@ -39,9 +51,10 @@ pub fn renewal(budgets: &[BudgetStatus]) -> Option<i64> {
 /// A budget of a status in words: `10 USD per day`.
 pub(crate) fn in_words(budget: &BudgetStatus) -> String {
     let unit = if budget.unit == crds::BudgetUnit::Usd { "USD" } else { "tokens" };
+    let each = if budget.subjects.is_some() { " for each subject" } else { "" };
     match budget.period {
-        crds::BudgetPeriod::Total => format!("{} {unit} in total", budget.amount),
-        period => format!("{} {unit} per {}", budget.amount, period_of(period).label()),
+        crds::BudgetPeriod::Total => format!("{} {unit} in total{each}", budget.amount),
+        period => format!("{} {unit} per {}{each}", budget.amount, period_of(period).label()),
     }
 }
 
@@ -56,7 +69,7 @@ pub(crate) fn is_same_count(one: &BudgetStatus, other: &BudgetStatus) -> bool {
 fn one(
     (object, budget): (&ObjectId, &Budget),
     before: &[BudgetStatus],
-    used: Option<FleetUse>,
+    (used, subjects): (Option<FleetUse>, Option<FleetSubjects>),
     now: i64,
 ) -> BudgetStatus {
     let zone = zone(&budget.time_zone).unwrap_or(TimeZone::UTC);
@@ -72,6 +85,7 @@ fn one(
         let at = used.and_then(|used| used.at);
         at.is_some() && seconds(before.as_of.as_deref()) > at
     };
+    let subjects = subjects.filter(|told| told.start == period.start).map(|told| of_subjects(budget, &told));
     let spent = match (used, before.filter(is_older)) {
         (_, Some(before)) => number(budget.unit, &before.used),
         (Some(used), None) => used.spent,
@@ -93,6 +107,11 @@ fn one(
             Some(used) => i32::try_from(used.alone).ok().filter(|alone| *alone > 0),
             None => before.and_then(|before| before.proxies),
         },
+        counted_since: match used {
+            Some(used) => Some(used.begun).filter(|begun| used.alone > 0 && *begun > period.start).and_then(moment),
+            None => before.and_then(|before| before.counted_since.clone()),
+        },
+        subjects: subjects.or_else(|| before.and_then(|before| before.subjects.clone())),
         as_of: before.and_then(|before| before.as_of.clone()),
         ..fresh
     };
@@ -103,6 +122,22 @@ fn one(
     let at = used.map(|used| used.at.unwrap_or(now));
     let as_of = seconds(status.as_of.as_deref()).max(at);
     BudgetStatus { as_of: as_of.and_then(moment), ..status }
+}
+
+/// The use of a template's budget by its subjects.
+fn of_subjects(budget: &Budget, told: &FleetSubjects) -> SubjectsStatus {
+    let most = told.most.iter().map(|(name, used)| SubjectStatus {
+        name: name.clone(),
+        used: budget.unit.written(used.spent),
+        percent: percent(used.spent, budget.amount),
+        exceeded_since: used.exceeded.filter(|one| one.amount >= budget.amount).and_then(|one| moment(one.at)),
+    });
+    let most: Vec<SubjectStatus> = most.collect();
+    let over = most.iter().filter(|subject| subject.exceeded_since.is_some()).count();
+    // Those that found no room come first: where there are others too, these are all of them.
+    let exceeded = if over == most.len() { told.exceeded } else { u64::try_from(over).unwrap_or(u64::MAX) };
+    let count = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+    SubjectsStatus { known: count(told.known), exceeded: count(exceeded), most }
 }
 
 /// A budget whose period has begun, of which nothing is used.
@@ -134,6 +169,8 @@ fn begun((object, budget): (&ObjectId, &Budget), period: Period) -> BudgetStatus
         reached: None,
         exceeded_since: None,
         proxies: None,
+        counted_since: None,
+        subjects: None,
         as_of: None,
     }
 }
@@ -184,12 +221,13 @@ mod tests {
     }
 
     fn used(spent: u64, at: i64) -> FleetUse {
-        FleetUse { start: MIDNIGHT, spent, at: Some(at), alone: 0, reached: 0, exceeded: None }
+        FleetUse { start: MIDNIGHT, spent, at: Some(at), alone: 0, reached: 0, exceeded: None, begun: 0 }
     }
 
     fn state(amount: u64, before: &[BudgetStatus], used: Option<FleetUse>, now: i64) -> BudgetStatus {
         let of = [budget(amount)];
-        budgets((&object(), &of), before, |identity| used.filter(|_| identity == of[0].identity()), now).remove(0)
+        let told = |identity: &str| (used.filter(|_| identity == of[0].identity()), None);
+        budgets((&object(), &of), before, told, now).remove(0)
     }
 
     #[test]
@@ -236,6 +274,53 @@ mod tests {
         let less = FleetUse { spent: DOLLAR, alone: 1, ..told };
         let said = state(10 * DOLLAR, &[said], Some(less), NOON + 60);
         assert_eq!((said.proxies, said.used.as_str()), (Some(1), "1"), "one that ended takes its count along");
+    }
+
+    #[test]
+    fn where_each_began_to_count_within_the_period_the_rest_of_it_is_not_known() {
+        let told = FleetUse { at: None, alone: 2, begun: NOON - 60, ..used(5 * DOLLAR, 0) };
+        let said = state(10 * DOLLAR, &[], Some(told), NOON);
+        assert_eq!(said.counted_since.as_deref(), Some("2026-11-28T11:59:00Z"));
+        assert_eq!(
+            summary(std::slice::from_ref(&said)).unwrap(),
+            "at least 50% of 10 USD per day in each of 2 proxies"
+        );
+        assert_eq!(state(10 * DOLLAR, std::slice::from_ref(&said), None, NOON + 9), said, "nobody tells anything new");
+        let before = FleetUse { begun: MIDNIGHT - 1, ..told };
+        assert_eq!(state(10 * DOLLAR, &[], Some(before), NOON).counted_since, None);
+        let shared = FleetUse { begun: NOON, ..used(DOLLAR, NOON) };
+        assert_eq!(state(10 * DOLLAR, &[], Some(shared), NOON).counted_since, None);
+    }
+
+    #[test]
+    fn of_a_template_it_is_said_who_is_over_what() {
+        let exceeded = Some(Exceeded { at: NOON - 7, amount: 10 * DOLLAR });
+        let over = FleetUse { exceeded, ..used(10 * DOLLAR, NOON) };
+        let told = FleetSubjects {
+            start: MIDNIGHT,
+            known: 120,
+            exceeded: 1,
+            most: vec![("bob".to_owned(), over), ("ann".to_owned(), used(8 * DOLLAR, NOON))],
+        };
+        let of = |amount: u64, before: &[BudgetStatus], told: Option<FleetSubjects>, now: i64| {
+            let used = told.as_ref().map(|told| told.most[0].1);
+            budgets((&object(), &[budget(amount)]), before, |_| (used, told.clone()), now).remove(0)
+        };
+        let said = of(10 * DOLLAR, &[], Some(told.clone()), NOON);
+        let subjects = said.subjects.as_ref().unwrap();
+        assert_eq!((subjects.known, subjects.exceeded, subjects.most[0].name.as_str()), (120, 1, "bob"));
+        assert_eq!((subjects.most[1].percent, subjects.most[1].exceeded_since.as_deref()), (80, None));
+        assert_eq!(subjects.most[0].exceeded_since.as_deref(), Some("2026-11-28T11:59:53Z"));
+        assert_eq!(
+            summary(std::slice::from_ref(&said)).unwrap(),
+            "100% of 10 USD per day for each subject by the most used of 120 subjects, 1 exceeded"
+        );
+        assert_eq!(of(10 * DOLLAR, std::slice::from_ref(&said), Some(told.clone()), NOON + 60), said, "no news");
+        assert_eq!(of(10 * DOLLAR, std::slice::from_ref(&said), None, NOON + 60), said);
+        // With a larger amount nobody is over it, and the next day nobody is.
+        let more = of(20 * DOLLAR, std::slice::from_ref(&said), Some(told.clone()), NOON + 60);
+        assert_eq!(more.subjects.map(|subjects| subjects.exceeded), Some(0));
+        assert_eq!(of(10 * DOLLAR, &[said], Some(told), MIDNIGHT + DAY).subjects, None);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Every case a status can be in, as a table.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sluicegate_config::compile::Reason;
 
 use super::*;
+
+static OURS: LazyLock<GatewayId> = LazyLock::new(|| GatewayId::new("sluicegate", "gw"));
 
 const EARLIER: &str = "2026-01-01T00:00:00Z";
 
@@ -62,9 +65,15 @@ fn good() -> Given {
 impl Given {
     fn desired(&self, generation: i64) -> Option<Status> {
         let object = ObjectId("a/r".to_owned());
-        let case = Case {
+        let case = self.case(&object, generation);
+        desired(&case, later())
+    }
+
+    fn case<'a>(&'a self, object: &'a ObjectId, generation: i64) -> Case<'a> {
+        Case {
+            gateway: &OURS,
             kind: Kind::LlmRoute,
-            object: &object,
+            object,
             generation,
             status: self.has.as_ref(),
             verdicts: &self.verdicts,
@@ -78,8 +87,7 @@ impl Given {
             budgets: &[],
             limits: &[],
             standing: &self.standing,
-        };
-        desired(&case, later())
+        }
     }
 
     /// `status reason: message` of each condition, and the proxies.
@@ -197,6 +205,19 @@ fn a_warning_stands_in_the_message_of_an_accepted_object() {
 }
 
 #[test]
+fn a_credential_that_is_refused_is_told_and_turns_nothing() {
+    let refused_keys = [("one/spare".to_owned(), 1), ("two/".to_owned(), 3)].into();
+    let given = Given { standing: RolloutState { refused_keys, ..standing(3, 3, &[]) }, ..good() };
+    let [accepted, refs, programmed, _] = given.told();
+    assert_eq!(
+        refs,
+        "True ResolvedRefs: everything that it names is there, but: warning (KeyRefused): provider one refuses the key spare, \
+         as 1/3 proxies have found; warning (KeyRefused): provider two refuses its credential, as 3/3 proxies have found"
+    );
+    assert_eq!([accepted, programmed], [ACCEPTED_TRUE, PROGRAMMED_TRUE]);
+}
+
+#[test]
 fn a_rollout_says_how_far_it_is() {
     let rejecting = |message: &str| RolloutState {
         rejected: vec![("pod-b".to_owned(), message.to_owned())],
@@ -278,6 +299,49 @@ fn nothing_is_written_when_nothing_differs() {
     let since = |kind| condition(&turned, kind).unwrap().last_transition_time.as_str();
     assert_eq!(since(ACCEPTED), EARLIER);
     assert_eq!(since(PROGRAMMED), "2027-01-15T08:00:00Z");
+}
+
+#[test]
+fn a_status_names_its_gateway_and_the_others_which_say_no_more_than_one_condition() {
+    let (ours, theirs, object) = (&*OURS, GatewayId::new("other", "gw"), ObjectId("a/r".to_owned()));
+    let mut given = good();
+    let mut status = given.desired(1).unwrap();
+    assert_eq!((status.gateway.as_deref(), status.other_gateways.len()), (Some("sluicegate/gw"), 0));
+    // The other one finds it.
+    given.has = Some(status.clone());
+    let beside_of = |given: &Given| beside(&Case { gateway: &theirs, ..given.case(&object, 1) }, later());
+    let told = beside_of(&given).unwrap();
+    assert_eq!(told.kind, "gw.other.gateways.sluicegate.dev/Programmed");
+    assert_eq!((told.status, told.message.as_str()), (ConditionStatus::True, "3/3 proxies run it (revision r1)"));
+    status.conditions.push(told);
+    given.has = Some(status);
+    assert_eq!(beside_of(&given), None, "it says so already");
+    // We name it, once, and nothing of what it says turns anything here.
+    let status = given.desired(1).unwrap();
+    assert_eq!(status.other_gateways, ["other/gw"]);
+    assert!(status.conditions.iter().all(|found| CONDITIONS.contains(&found.kind.as_str())));
+    let mut has = given.has.take().unwrap();
+    has.other_gateways = status.other_gateways;
+    given.has = Some(has);
+    assert_eq!(given.desired(1), None);
+    assert!(theirs.is_heeded(given.has.as_ref().unwrap(), 1) && ours.others(given.has.as_ref().unwrap()).len() == 1);
+    // It may see it otherwise, and says why.
+    given.verdicts = vec![error(Reason::Invalid)];
+    let told = beside_of(&Given { revision: None, ..given }).unwrap();
+    assert_eq!(
+        (told.reason.as_str(), told.message.as_str()),
+        ("NotServed", "nothing of it is served (see Accepted): spec.rules[0]: is wrong; write it right")
+    );
+}
+
+#[test]
+fn a_status_that_names_no_gateway_is_as_good() {
+    let mut given = good();
+    let status = given.desired(1).unwrap();
+    given.has = Some(Status { gateway: None, ..status.clone() });
+    assert_eq!(given.desired(1), None);
+    given.has = Some(Status { gateway: Some("other/gw".to_owned()), ..status });
+    assert_eq!(given.desired(1).unwrap().gateway.as_deref(), Some("sluicegate/gw"), "it was taken over");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! status only where it differs.
 
 mod attached_routes;
+mod beside;
 mod pacing;
+mod repairs;
 mod retract;
 mod spend;
 
@@ -22,13 +24,14 @@ use tokio::sync::Notify;
 
 use attached_routes::AttachedRoutesRefresh;
 use pacing::{SpendPacing, unix};
+use repairs::RepairPacing;
 
 use crate::client::error_text;
 use crate::events::{EventRecorder, Transition};
 use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::metrics::{Metrics, State};
 use crate::rollout::{Changed, Rollout, RolloutState, Wanted};
-use crate::status::{self, Case};
+use crate::status::{self, Case, GatewayId};
 use crate::watch::api_resource;
 use crate::world::{Key, MANAGER, Shared, World};
 
@@ -43,6 +46,8 @@ const LAZILY: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A status of an object that had just changed is tried again after this, when the change has been seen.
 const SOON: Duration = Duration::from_millis(50);
+/// A status that the API server does not take as it is, is tried again after this.
+const LATER: Duration = Duration::from_secs(30);
 /// The most objects looked at in one go.
 const MOST: usize = 256;
 /// Writes on their way at once.
@@ -92,11 +97,13 @@ struct Waiting {
     not_before: Instant,
     /// Only numbers or words of its status differ, which may wait until then.
     lazy_until: Option<Instant>,
+    /// Others have changed its status.
+    repairs: bool,
 }
 
 impl Waiting {
     const fn since(now: Instant) -> Self {
-        Self { since: now, not_before: now, lazy_until: None }
+        Self { since: now, not_before: now, lazy_until: None, repairs: false }
     }
 
     /// Something may have turned while it waited lazily: proxies have had their time from now on.
@@ -110,6 +117,7 @@ impl Waiting {
 /// Writes statuses.
 pub struct StatusWriter {
     client: Client,
+    gateway: GatewayId,
     world: Shared,
     rollout: Rc<Rollout>,
     leadership: Rc<Leadership>,
@@ -125,6 +133,11 @@ pub struct StatusWriter {
     held: RefCell<HashSet<Key>>,
     /// The statuses that stood before they were retracted for what is published now.
     announced: RefCell<HashMap<Key, Status>>,
+    repairs: RefCell<RepairPacing>,
+    /// Objects whose status is another gateway's word that may not see them any longer, and since when.
+    unheeded: RefCell<HashMap<Key, Instant>>,
+    /// The other gateways that the log has told of.
+    told_gateways: RefCell<HashSet<String>>,
     /// Objects of which a status is being written.
     under_way: RefCell<HashSet<Key>>,
     /// One of these has been answered.
@@ -163,6 +176,8 @@ struct Write {
     wanted: Option<Wanted>,
     from: Option<Status>,
     to: Status,
+    /// It is another gateway's word, and this the one condition of ours in it.
+    beside: bool,
 }
 
 impl StatusWriter {
@@ -170,6 +185,7 @@ impl StatusWriter {
     #[must_use]
     pub fn new(
         client: Client,
+        gateway: GatewayId,
         world: Shared,
         rollout: Rc<Rollout>,
         leadership: Rc<Leadership>,
@@ -178,6 +194,7 @@ impl StatusWriter {
         let recorder = EventRecorder::new(&client);
         Self {
             client,
+            gateway,
             world,
             rollout,
             leadership,
@@ -190,6 +207,9 @@ impl StatusWriter {
             spend_due: RefCell::default(),
             held: RefCell::default(),
             announced: RefCell::default(),
+            repairs: RefCell::default(),
+            unheeded: RefCell::default(),
+            told_gateways: RefCell::default(),
             under_way: RefCell::default(),
             arrived: Notify::new(),
             wake: Notify::new(),
@@ -221,6 +241,8 @@ impl StatusWriter {
             None => {
                 self.waiting.borrow_mut().remove(&key);
                 self.announced.borrow_mut().remove(&key);
+                self.unheeded.borrow_mut().remove(&key);
+                self.repairs.borrow_mut().forget(&key);
                 all.remove(&key);
             }
         }
@@ -229,10 +251,12 @@ impl StatusWriter {
 
     /// Writes for ever, while this replica leads.
     pub async fn run(&self) {
+        let restated = Rc::clone(&self.world.borrow().restated);
         loop {
             let next = self.round().await;
             tokio::select! {
                 () = self.wake.notified() => {}
+                () = restated.notified() => {}
                 changed = self.rollout.changed() => self.stir(&changed),
                 used = self.rollout.budgets_used() => self.note_used(&used),
                 () = sleep_until(next) => {}
@@ -263,8 +287,14 @@ impl StatusWriter {
         let now = Instant::now();
         let mut world = self.world.borrow_mut();
         let mut waiting = self.waiting.borrow_mut();
+        let repairs = self.repairs.borrow();
         for key in std::mem::take(&mut world.restate) {
-            waiting.entry(key).or_insert(Waiting::since(now)).look_now(now);
+            let not_before = repairs.due(&key, now);
+            let fresh = Waiting { not_before, repairs: true, ..Waiting::since(now) };
+            let wait = waiting.entry(key).or_insert(fresh);
+            if not_before <= now {
+                wait.look_now(now);
+            }
         }
         let mut attached_routes = self.attached_routes.borrow_mut();
         std::mem::take(&mut world.attached_changed).into_iter().for_each(|key| attached_routes.note(key, now));
@@ -321,6 +351,10 @@ impl StatusWriter {
                     next = Some(next.map_or(again, |next| next.min(again)));
                 }
                 Decision::Nothing => done.push(key.clone()),
+                Decision::Later(at) => {
+                    wait.not_before = at;
+                    next = Some(next.map_or(at, |next| next.min(at)));
+                }
                 Decision::Write(write)
                     if self.is_lazy(&write) && now < *wait.lazy_until.get_or_insert(now + LAZILY) =>
                 {
@@ -328,6 +362,9 @@ impl StatusWriter {
                     next = Some(next.map_or(wait.not_before, |next| next.min(wait.not_before)));
                 }
                 Decision::Write(write) => {
+                    if wait.repairs {
+                        self.repairs.borrow_mut().repaired(key, now);
+                    }
                     done.push(key.clone());
                     writes.push(*write);
                 }
@@ -359,7 +396,7 @@ impl StatusWriter {
             Some(write) => Decision::Write(Box::new(write)),
             None => {
                 self.spend_due.borrow_mut().remove(key);
-                Decision::Nothing
+                self.heeded_by(key).map_or(Decision::Nothing, Decision::Later)
             }
         }
     }
@@ -378,6 +415,7 @@ impl StatusWriter {
         let attached = u32::try_from(world.attached(key)).unwrap_or(u32::MAX);
         let (budgets, limits) = self.spending(key, assessment, status.as_ref());
         let case = Case {
+            gateway: &self.gateway,
             kind: key.kind,
             object: &key.id,
             generation: assessment.generation,
@@ -394,14 +432,25 @@ impl StatusWriter {
             limits: &limits,
             standing: &stand.standing,
         };
-        let to = status::desired(&case, SystemTime::now())?;
+        let (now, beside) = (SystemTime::now(), self.is_anothers(key, status.as_ref(), assessment.generation));
+        let to = if beside {
+            Status { conditions: vec![status::beside(&case, now)?], ..Status::default() }
+        } else {
+            status::desired(&case, now)?
+        };
         let (key, uid, wanted) = (key.clone(), object.uid.to_string(), stand.wanted.clone());
-        Some(Write { key, uid, version: object.version, wanted, from: status, to })
+        Some(Write { key, uid, version: object.version, wanted, from: status, to, beside })
     }
 
     /// True if a status says nothing but other numbers and words than the one that stands, which is the last word on it.
     fn is_lazy(&self, write: &Write) -> bool {
-        let says_the_same = write.from.as_ref().is_some_and(|from| status::say_the_same(from, &write.to));
+        let says_the_same = write.from.as_ref().is_some_and(|from| {
+            if write.beside {
+                status::says_alike(from, &write.to, self.gateway.condition())
+            } else {
+                status::say_the_same(from, &write.to)
+            }
+        });
         says_the_same && !self.announced.borrow().contains_key(&write.key)
     }
 
@@ -417,11 +466,12 @@ impl StatusWriter {
             Ok(()) => {
                 self.spend_written(write);
                 self.tell(write).await;
-                None
+                self.heeded_by(&write.key).map(|at| at.saturating_duration_since(Instant::now()))
             }
             Err(Unwritten::Gone) => None,
             Err(Unwritten::Conflict) => Some(SOON),
-            Err(Unwritten::Refused | Unwritten::Failed(_)) => Some(AGAIN),
+            Err(Unwritten::Refused) => Some(LATER),
+            Err(Unwritten::Failed(_)) => Some(AGAIN),
         }
     }
 
@@ -440,12 +490,15 @@ impl StatusWriter {
             "metadata": { "name": name, "namespace": namespace, "resourceVersion": write.version.to_string() },
             "status": write.to,
         });
-        let how = PatchParams::apply(MANAGER).force();
+        let how = PatchParams::apply(if write.beside { self.gateway.manager() } else { MANAGER }).force();
         let patch = Patch::Apply(&patch);
         self.under_way.borrow_mut().insert(write.key.clone());
         let written = tokio::time::timeout(LONGEST_WRITE, api.patch_status(name, &how, &patch)).await;
         if let Ok(Ok(object)) = &written {
-            drop(self.world.borrow_mut().seen(write.key.kind, object));
+            self.note_written(&write.key, object);
+            if !write.beside {
+                self.fall_silent_beside(write).await;
+            }
         }
         self.under_way.borrow_mut().remove(&write.key);
         self.arrived.notify_one();
@@ -462,6 +515,10 @@ impl StatusWriter {
     /// A retraction is no news: the status before it counts.
     async fn tell(&self, write: &Write) {
         let before = self.announced.borrow_mut().remove(&write.key);
+        // What turns is told by the gateway whose word the status is.
+        if write.beside {
+            return;
+        }
         let transition = Transition {
             kind: write.key.kind,
             object: write.key.id.clone(),
@@ -478,6 +535,8 @@ impl StatusWriter {
 enum Decision {
     Write(Box<Write>),
     Nothing,
+    /// Not before then, unless something turns meanwhile.
+    Later(Instant),
     Wait,
 }
 

@@ -41,7 +41,7 @@ impl StatusWriter {
     fn may_be_said(&self, key: &Key, generation: i64) -> bool {
         let is_assessed = self.assessments.borrow().get(key).is_some_and(|before| before.generation == generation);
         let world = self.world.borrow();
-        is_assessed || world.object(key).is_some_and(|object| says_programmed(object, generation).is_some())
+        is_assessed || world.object(key).is_some_and(|object| self.says_programmed(object, generation))
     }
 
     async fn retract(&self, key: &Key, assessment: &Assessment) -> Result<(), String> {
@@ -65,7 +65,9 @@ impl StatusWriter {
     /// The status that says that it is being published, if the one that stands says that it runs.
     fn retraction(&self, key: &Key, assessment: &Assessment) -> Option<Write> {
         let world = self.world.borrow();
-        says_programmed(world.object(key)?, assessment.generation)?;
+        if !self.says_programmed(world.object(key)?, assessment.generation) {
+            return None;
+        }
         let stand = ObjectState { publishing: true, ..self.stand(&world, key) };
         self.to_write(&world, key, assessment, &stand)
     }
@@ -83,12 +85,15 @@ impl StatusWriter {
         }
         Ok(())
     }
-}
 
-/// The status of an object, if it is of this generation, the object's own, and says that every proxy runs it.
-fn says_programmed(object: &Object, generation: i64) -> Option<Status> {
-    let status: Status = serde_json::from_str(object.status.as_deref()?).ok()?;
-    let found = condition(&status, PROGRAMMED)?;
-    let says = found.status == ConditionStatus::True && found.observed_generation == Some(generation);
-    (says && object.generation == generation).then_some(status)
+    /// True if the status of an object is of this generation, the object's own, and says by our own word that every proxy runs it.
+    fn says_programmed(&self, object: &Object, generation: i64) -> bool {
+        let status = object.status.as_deref().and_then(|status| serde_json::from_str::<Status>(status).ok());
+        let Some(status) = status else { return false };
+        let kind = if self.gateway.is_anothers(&status) { self.gateway.condition() } else { PROGRAMMED };
+        let says = condition(&status, kind).is_some_and(|found| {
+            found.status == ConditionStatus::True && found.observed_generation == Some(generation)
+        });
+        says && object.generation == generation
+    }
 }

@@ -61,14 +61,19 @@ impl StatusWriter {
             return (budgets.to_vec(), limits.to_vec());
         }
         let (used, now) = (|identity: &str| self.rollout.budget_use(identity), unix());
+        let told = |identity: &str| (self.rollout.budget_use(identity), self.rollout.subjects_use(identity));
         (
-            status::budgets((&key.id, &assessment.budgets), budgets, used, now),
+            status::budgets((&key.id, &assessment.budgets), budgets, told, now),
             status::limits(&assessment.limits, limits, used, now),
         )
     }
 
     /// A status was written.
     pub(super) fn spend_written(&self, write: &Write) {
+        self.spend_due.borrow_mut().remove(&write.key);
+        if write.beside {
+            return;
+        }
         let mut pacing = self.pacing.borrow_mut();
         let says_anew = write
             .from
@@ -78,6 +83,5 @@ impl StatusWriter {
             pacing.written(&write.key, Instant::now());
             pacing.renew_at(&write.key, status::renewal(&write.to.budgets));
         }
-        self.spend_due.borrow_mut().remove(&write.key);
     }
 }

@@ -53,6 +53,8 @@ pub struct World {
     pub services: Facts<ObjectId, Option<Service>>,
     /// Resources whose status may have to be written anew, although they need not be compiled.
     pub restate: BTreeSet<Key>,
+    /// Says that there are such.
+    pub restated: Rc<Notify>,
     /// Objects of which the number of those that name them has changed.
     pub attached_changed: BTreeSet<Key>,
     objects: HashMap<Key, Object>,
@@ -87,6 +89,7 @@ impl World {
             secrets: Facts::default(),
             services: Facts::default(),
             restate: BTreeSet::new(),
+            restated: Rc::default(),
             attached_changed: BTreeSet::new(),
             objects: HashMap::new(),
             namespaces: HashMap::new(),
@@ -181,7 +184,7 @@ impl World {
         if same {
             if old.is_some_and(|old| old.status != new.status) {
                 self.restate.insert(key.clone());
-                self.wake.notify_one();
+                self.restated.notify_one();
             }
         } else {
             let named = new.spec.as_deref().map(|spec| steps(kind).references(spec, key.parts().0)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Those of several keys that their providers refuse, as the operator is told of them: by the names that they have in the resources.
+//! The keys that their providers refuse, as the operator is told of them: by the names that they have in the resources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +22,13 @@ pub(super) fn refused_keys(registry: &Registry) -> RefusedKeys {
     for (id, _) in registry.keys().into_iter().filter(|(_, key)| key.is_refused()) {
         refused.entry(id.pool).or_default().push(format!("{}/{}", id.provider, id.key));
     }
+    // One that is the provider's only one has no name.
+    for (pool, provider) in registry.refusing() {
+        refused.entry(pool).or_default().push(format!("{provider}/"));
+    }
     for keys in refused.values_mut() {
         keys.sort_unstable();
+        keys.dedup();
         keys.truncate(MOST);
     }
     RefusedKeys(refused)

@@ -126,8 +126,10 @@ impl RolloutStream {
             self.life.keep();
             self.spend = Some(SpendTelling::new(Arc::clone(&self.admin.limits)));
         }
-        let used = self.spend.as_mut().map(|spend| spend.news(Instant::now())).unwrap_or_default();
-        let mut line = Line { ready, used, ..Line::default() };
+        let mut line = Line { ready, ..Line::default() };
+        if let Some(spend) = &mut self.spend {
+            spend.fill(&mut line, Instant::now());
+        }
         let refused = refused_keys(&self.admin.registry);
         match self.told.replace(KnownToReader { ready, report: Arc::clone(&report), refused: refused.clone() }) {
             Some(told) => {

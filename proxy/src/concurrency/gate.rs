@@ -552,6 +552,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_process_has_found_out_gives_it_no_more_places_than_its_lease() {
+        let terms = GateTerms { max: 9, min: Some(1), queue: None };
+        let (one, other) = ["one", "other"]
+            .map(|name| Arc::new(Gate::new(name, terms, true, (Arc::default(), Arc::default()))))
+            .into();
+        // Each would take all nine: what it has found out is `max`.
+        let answer = |held: u64| LeaseAnswer { held, target: held, contended: true };
+        let mut at_work = Vec::new();
+        for (gate, held) in [(&one, 5), (&other, 4)] {
+            gate.lock().adaptive = Some(Adaptive::new(9, 9));
+            assert!(gate.try_take(0).is_none(), "nothing is leased yet");
+            let demand = gate.ask(Instant::now(), |whole| whole).unwrap();
+            gate.answered(demand, answer(held));
+            at_work.extend(std::iter::from_fn(|| gate.try_take(0)));
+        }
+        assert_eq!((one.at_work(), other.at_work(), at_work.len()), (5, 4, 9));
+    }
+
+    #[tokio::test]
     async fn without_a_queue_and_with_a_full_one_calls_are_refused_at_once() {
         for (size, waiting) in [(0, 0), (1, 1)] {
             let gate = gate(1, size, LONG);

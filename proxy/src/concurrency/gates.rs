@@ -78,13 +78,27 @@ const SCOPES: [&str; 6] = ["consumer", "route", "provider", "endpoint", "key", W
 const WINDOW: &str = "rate";
 
 /// All limits of concurrency.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gates {
     known: Mutex<KnownGates>,
     totals: [Arc<ScopeTotals>; 6],
     active: Arc<ActiveList<Gate>>,
     /// True if other processes have their parts of them.
     shared: AtomicBool,
+    /// The time since when this process has counted, in seconds since 1970.
+    begun: i64,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            totals: Default::default(),
+            active: Arc::default(),
+            shared: AtomicBool::new(false),
+            begun: jiff::Timestamp::now().as_second(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -166,8 +180,10 @@ impl Gates {
         let is_told = |name: &str| name.contains(' ') && name.matches('/').count() <= depth(name);
         let told = known.by_name.iter().filter(|(name, _)| is_told(name));
         let gates = told.filter_map(|(name, gate)| Some((name, gate.upgrade()?)));
+        // Who shares the places of a limit has not all of them.
+        let begun = if self.shared.load(Relaxed) { 0 } else { self.begun };
         let uses = gates.map(|(name, gate)| {
-            let used = BudgetUse { spent: gate.at_work(), ..BudgetUse::default() };
+            let used = BudgetUse { spent: gate.at_work(), begun, ..BudgetUse::default() };
             (Arc::from(concurrency_identity(name)), used)
         });
         uses.collect()
@@ -282,6 +298,16 @@ mod tests {
         assert_eq!((gates.waiting(), gates.stats().nth(5).map(|stat| stat.refused[0])), (2, Some(("full", 1))));
         drop(places);
         assert!(!gates.refuses_windows(1));
+    }
+
+    #[test]
+    fn it_is_told_where_each_process_has_all_of_the_places() {
+        let gates = Gates::default();
+        let _route = PreparedGate::of(&gates, GateScope::Route("a/r", None), &concurrency(1));
+        let told = |gates: &Gates| gates.uses().iter().map(|(_, used)| used.begun > 0).collect::<Vec<_>>();
+        assert_eq!(told(&gates), [true]);
+        gates.share();
+        assert_eq!(told(&gates), [false]);
     }
 
     #[test]

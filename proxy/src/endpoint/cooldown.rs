@@ -91,6 +91,11 @@ impl Cooldowns {
         self.refusals.load(Relaxed) != 0
     }
 
+    /// True if credentials have been refused so often since it last answered that it is the gateway's.
+    pub(super) fn refuses(&self) -> bool {
+        self.refusals.load(Relaxed) >= REFUSALS
+    }
+
     /// Refusals say nothing any longer. True if a cooldown goes with them.
     pub(super) fn forget_refusals(&self) -> bool {
         let was_cooling = self.refusals.swap(0, Relaxed) >= REFUSALS;

@@ -235,6 +235,12 @@ impl Endpoint {
         }
     }
 
+    /// True if it refuses the gateway's credential, and has given no answer since.
+    #[must_use]
+    pub fn refuses_credential(&self) -> bool {
+        self.cooldowns.refuses()
+    }
+
     /// It is called with the credential that this number stands for.
     pub fn called_with(&self, credential: u64) {
         let before = self.credential.swap(credential, Ordering::Relaxed);

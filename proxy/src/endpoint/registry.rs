@@ -211,6 +211,15 @@ impl Registry {
         kept.pools.iter().map(|(id, entry)| (id.clone(), Arc::clone(&entry.state))).collect()
     }
 
+    /// The providers of a configuration that refuse the gateway's credential at any of their addresses, by their pools.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<(ObjectId, String)> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = kept.endpoints.iter().filter(|(_, entry)| Arc::strong_count(&entry.state) > 1);
+        let refusing = used.filter(|(_, entry)| entry.state.refuses_credential());
+        refusing.map(|(key, _)| (key.pool.clone(), key.provider.clone())).collect()
+    }
+
     /// Every endpoint that is known, for metrics and status.
     #[must_use]
     pub fn endpoints(&self) -> Vec<(EndpointKey, Arc<Endpoint>)> {

@@ -221,3 +221,19 @@ fn a_failure_taken_back_leaves_the_circuit_as_it_was() {
     assert_eq!(endpoint.circuit(later), CircuitState::HalfOpen);
     assert!(probe.fail(later).is_none());
 }
+
+#[test]
+fn a_provider_refuses_its_credential_until_it_answers_or_has_another_one() {
+    let (registry, now) = (Registry::default(), Instant::now());
+    let endpoint = registry.endpoint(&key("a"), settings(), now);
+    let other = registry.endpoint(&key("b"), settings(), now);
+    (0..2).for_each(|_| endpoint.credential_refused(now));
+    assert_eq!(registry.refusing(), [], "it may be about what one caller asked for");
+    (0..3).for_each(|_| other.credential_refused(now));
+    endpoint.credential_refused(now);
+    drop(other);
+    let refusing = registry.refusing();
+    assert_eq!(refusing, [(ObjectId("ns/pool".to_owned()), "a".to_owned())], "nobody uses the other one any longer");
+    endpoint.credential_is_new();
+    assert_eq!(registry.refusing(), []);
+}

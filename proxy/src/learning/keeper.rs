@@ -15,9 +15,10 @@ const MOST_MESSAGES: usize = 512;
 const LIFE: Duration = Duration::from_secs(7_200);
 /// News is gathered for so long before it is told: no process tells more than 50 messages in a second.
 const GATHER: Duration = Duration::from_millis(20);
-/// The times that it is tried to tell a message, and the pause between them. News that is older than that is known by itself.
-const TRIES: u32 = 10;
-const AGAIN: Duration = Duration::from_millis(200);
+/// The times that it is tried to tell a message: two seconds in all. News that is older than that is known by itself.
+const TRIES: u32 = 13;
+/// The first pause between them, which doubles up to the longest: what fails for a moment is told within a tenth of a second.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
 /// A cooldown that was heard of ends later than it was said to, by up to this share of it, at random: proxies do not come
 /// back together, and whoever saw it begin comes first.
 const SPREAD: f64 = 0.1;
@@ -122,7 +123,7 @@ impl LearningKeeper {
         let count = u64::try_from(news.len()).unwrap_or(u64::MAX);
         for attempt in 0..TRIES {
             if attempt > 0 {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(pause(attempt)).await;
             }
             let message = message::write(&self.learning.name, news, Instant::now());
             if redis.append(&self.learning.key, &message, (MOST_MESSAGES, LIFE)).await.is_ok() {
@@ -138,5 +139,25 @@ impl LearningKeeper {
         loop {
             follower.next().await.iter().for_each(|entry| self.learning.hear(entry));
         }
+    }
+}
+
+/// The pause before a further attempt, of which the first has the number 1.
+fn pause(attempt: u32) -> Duration {
+    let (first, longest) = AGAIN;
+    first.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_for_a_moment_is_told_soon_and_what_fails_for_two_seconds_not_at_all() {
+        let pauses: Vec<Duration> = (1..TRIES).map(pause).collect();
+        assert_eq!(pauses[..5].iter().map(Duration::as_millis).collect::<Vec<_>>(), [20, 40, 80, 160, 200]);
+        let all: Duration = pauses.iter().sum();
+        assert!((Duration::from_millis(1_700)..=Duration::from_secs(2)).contains(&all), "{all:?}");
+        assert!(pauses[..2].iter().sum::<Duration>() < Duration::from_millis(100));
     }
 }

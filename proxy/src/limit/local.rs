@@ -318,7 +318,8 @@ impl LocalCount {
         };
         let refused = self.refused.filter(|(_, last, _)| now.saturating_sub(*last) < self.span);
         let exceeded = refused.map(|(first, _, amount)| Exceeded { at: wall_at(first).div_euclid(1_000_000), amount });
-        BudgetUse { start: 0, spent, at: u64::try_from(at).unwrap_or_default(), reached: 0, exceeded }
+        let at = u64::try_from(at).unwrap_or_default();
+        BudgetUse { spent, at, exceeded, ..BudgetUse::default() }
     }
 
     /// True if nothing would be lost with it.

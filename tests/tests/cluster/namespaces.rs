@@ -7,6 +7,7 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 use sluicegate_config::published::GATEWAY_LABEL;
 use sluicegate_tests::kube::{ControlPlane, manifests};
+use sluicegate_tests::operator::Operator;
 
 use crate::gateway::{Gateway, objects, pool, rights, route};
 
@@ -81,6 +82,47 @@ async fn a_namespace_deleted_under_a_running_operator_goes_and_the_others_serve(
     manifests::apply(&client, &team, &theirs).await.unwrap();
     answered(&gateway, "theirs").await;
     delete(&client, &team).await;
+}
+
+#[tokio::test]
+async fn a_namespace_deleted_while_no_operator_runs_does_not_keep_the_next_one_from_being_ready() {
+    let client = ControlPlane::shared().unwrap().client().await.unwrap();
+    let team = manifests::namespace(&client, "team", &[]).await.unwrap();
+    let gateway = Gateway::watching(1, &[&team]).await;
+    gateway.apply(&(pool("p", "ours") + &route("r", "p"))).await;
+    manifests::apply(&client, &team, &(pool("theirs", "theirs") + &route("t0", "theirs"))).await.unwrap();
+    gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    let Gateway { client, namespace, operator, proxies } = gateway;
+    operator.stop().await.unwrap();
+    delete(&client, &team).await;
+    // Its Role has gone with it: nothing may be read there, and nobody can tell why.
+    let kubeconfig = rights(&client, &namespace, &[]).await;
+    let start = |watched: &str| {
+        let flags = ["--watch-namespaces", watched];
+        Operator::start(&kubeconfig, ("gw", &namespace), &flags).unwrap()
+    };
+    let operator = start(&format!("{namespace},{team}"));
+    operator.ready().await.unwrap();
+    let (_, said) = operator.page("/readyz").await.unwrap();
+    assert!(said.contains(&format!("nothing may be read in {team}")), "{said}");
+    let gateway = Gateway { client, namespace: namespace.clone(), operator, proxies };
+    gateway.apply(&pool("p", "changed")).await;
+    gateway.programmed("ProviderPool", "p", "True Programmed").await;
+    assert_eq!(gateway.answers("r").await, ["changed".to_owned()].into());
+    assert_eq!(published(&gateway).await.len(), 4, "what is not known to be gone stands");
+    // It is watched no longer.
+    let Gateway { client, namespace: own, operator, proxies } = gateway;
+    operator.stop().await.unwrap();
+    let operator = start(&namespace);
+    operator.ready().await.unwrap();
+    let gateway = Gateway { client, namespace: own, operator, proxies };
+    for _ in 0..1_500 {
+        if published(&gateway).await.len() == 2 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", published(&gateway).await);
 }
 
 #[tokio::test]

@@ -143,6 +143,40 @@ async fn one_change_is_one_write_and_an_idle_operator_makes_none() {
     assert_eq!(gateway.answers("r").await, BTreeSet::from(["two".to_owned()]));
 }
 
+/// Somebody else writes a status: with nothing else said of it the rest stays.
+async fn overwrite(gateway: &Gateway, status: serde_json::Value) {
+    let api = objects(&gateway.client, &gateway.namespace, "LLMRoute");
+    api.patch_status("r", &PatchParams::default(), &Patch::Merge(json!({ "status": status }))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_status_that_others_remove_or_change_is_put_right_and_nobody_fights_for_it() {
+    let gateway = Gateway::start(1).await;
+    gateway.apply(&(pool("p", "one") + &route("r", "p"))).await;
+    gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let writes = gateway.operator.writes("llmroutes/status").await.unwrap();
+    // Nothing else changes.
+    overwrite(&gateway, serde_json::Value::Null).await;
+    gateway.message("LLMRoute", "r", "True Programmed", "1/1 proxies run it").await;
+    assert_eq!(gateway.operator.writes("llmroutes/status").await.unwrap(), writes + 1);
+    // It is done again and again, for as long as it takes to put right a few.
+    let start = std::time::Instant::now();
+    let mut undone = 0;
+    while start.elapsed() < Duration::from_secs(12) {
+        if !gateway.get("LLMRoute", "r").await.data["status"].is_null() {
+            overwrite(&gateway, serde_json::Value::Null).await;
+            undone += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let more = gateway.operator.writes("llmroutes/status").await.unwrap() - writes - 1;
+    assert!((2..=5).contains(&more) && undone <= 6, "{more} {undone}");
+    // And when they let it be, it is right.
+    gateway.message("LLMRoute", "r", "True Programmed", "1/1 proxies run it").await;
+    assert_eq!(gateway.events("r").await, Vec::<String>::new());
+}
+
 #[tokio::test]
 async fn events_are_told_where_a_condition_turns_and_only_there() {
     let gateway = Gateway::start(1).await;

@@ -209,7 +209,7 @@ impl Fleet {
 
     /// A pod has told a line.
     pub(super) fn heard(&mut self, number: Number, line: Line) {
-        let Line { whole, ready, objects, gone, used } = line;
+        let Line { whole, ready, objects, gone, used, subjects } = line;
         let Some(pod) = self.pods.values_mut().find(|pod| pod.number == number) else { return };
         if !whole && !matches!(pod.stream, StreamState::Live { .. }) {
             return;
@@ -224,6 +224,7 @@ impl Fleet {
             self.uses.forget(number);
         }
         self.uses.hear(number, used);
+        self.uses.hear_subjects(number, subjects);
         for (kind, id, running) in each(objects) {
             self.mark(kind, &id);
             self.set(number, (kind, id), running);

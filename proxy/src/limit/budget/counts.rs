@@ -5,19 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluicegate_config::BudgetUnit;
-use sluicegate_config::rollout::{BudgetUse, Exceeded};
+use sluicegate_config::rollout::{BudgetUse, Exceeded, SubjectsUse};
 
 use super::super::fleet::Fleet;
 use super::super::prepared::LimitKey;
 use super::period::BudgetPlace;
 use super::prepared::{AboutBudget, PreparedBudget};
+use super::subjects::{SUBJECT_MARK, SubjectGroups};
 use crate::count::Count;
 
 const SHARDS: usize = 16;
 /// The most budgets of a shard: as many as a configuration has, of which a process of some gigabytes holds fewer.
 const MOST_KEYS: usize = 65_536;
-/// In the name of a budget: it is that of a consumer which was made of a template. There are many, and no status tells of them.
-pub(crate) const SUBJECT_MARK: &str = ", subject ";
 /// The most budgets whose alerts are told by name.
 const MOST_NAMED: usize = 1_000;
 /// Clocks that are right differ by less, in seconds.
@@ -50,6 +49,8 @@ pub struct SharedBudgets {
     pub(super) counts: BudgetCounts,
     pub(super) fleet: Arc<Fleet>,
     alerts: Mutex<BTreeMap<(Arc<str>, u8), u64>>,
+    /// The time since when this process has counted, in seconds since 1970.
+    begun: i64,
 }
 
 /// This process's count of one budget.
@@ -84,6 +85,7 @@ impl SharedBudgets {
             counts: BudgetCounts::default(),
             fleet,
             alerts: Mutex::default(),
+            begun: jiff::Timestamp::now().as_second(),
         }
     }
 
@@ -206,10 +208,23 @@ impl SharedBudgets {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             all.extend(shard.values().filter_map(|count| {
                 let about = count.about.as_ref().filter(|about| !about.identity.contains(SUBJECT_MARK))?;
-                Some((Arc::clone(&about.identity), count.tell()))
+                Some((Arc::clone(&about.identity), count.tell(self.begun)))
             }));
         }
         all
+    }
+
+    /// The use of budgets by the consumers that were made of templates, by the identity of the template's budget.
+    pub(crate) fn uses_of_subjects(&self) -> Vec<(Arc<str>, SubjectsUse)> {
+        let mut groups = SubjectGroups::default();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for count in shard.values() {
+                let Some(about) = &count.about else { continue };
+                groups.add(&about.identity, count.tell(self.begun));
+            }
+        }
+        groups.told()
     }
 
     /// Redis has said what is spent.
@@ -295,10 +310,11 @@ impl BudgetCount {
         (told, crossed)
     }
 
-    fn tell(&self) -> BudgetUse {
+    fn tell(&self, begun: i64) -> BudgetUse {
         let alone = self.sum.1 == 0;
         let (spent, at) = if alone { (clamped(self.spent.saturating_add(self.since)), 0) } else { self.sum };
-        BudgetUse { start: self.start, spent, at, reached: self.reached, exceeded: self.exceeded }
+        let begun = if alone { begun } else { 0 };
+        BudgetUse { start: self.start, spent, at, reached: self.reached, exceeded: self.exceeded, begun }
     }
 }
 

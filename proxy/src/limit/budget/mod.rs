@@ -15,10 +15,11 @@ mod leases;
 mod period;
 mod prepared;
 mod script;
+mod subjects;
 
-pub(crate) use counts::SUBJECT_MARK;
 pub use counts::SharedBudgets;
 pub(crate) use hold::BudgetHolds;
 pub(crate) use keeper::{BudgetDemand, BudgetKeeper, BudgetRefusal, BudgetTold};
 pub(crate) use prepared::PreparedBudget;
 pub(crate) use script::MOST_OF_CALL;
+pub(crate) use subjects::SUBJECT_MARK;

@@ -115,7 +115,7 @@ impl Gateway {
         let begins = turn.is_some() && self.report.revision.is_none();
         let turn = turn.unwrap_or_default();
         turn.states.iter().for_each(|(kind, states)| self.note(*kind, states));
-        let news = self.telling.tell(self.problems(), self.assembly.complete());
+        let news = self.telling.tell(self.problems(), (self.assembly.complete(), &self.report.objects));
         let is_known_anew = self.report.operator.as_ref() != self.assembly.operator_token();
         if is_known_anew {
             self.report.operator = self.assembly.operator_token().cloned();

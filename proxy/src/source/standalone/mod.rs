@@ -207,15 +207,15 @@ impl Source {
     ) {
         let now: BTreeSet<SourceProblem> = problems.into_iter().collect();
         let unsaid = self.telling.told().is_empty();
-        let news = self.telling.tell(now, runs.is_some());
+        let before = Arc::clone(&self.report.borrow());
+        // What the folder said before it vanished is still how each object runs.
+        let objects = said.map_or_else(|| before.objects.clone(), |(verdicts, kept)| objects(runs, verdicts, kept));
+        let news = self.telling.tell(now, (runs.is_some(), &objects));
         if runs.is_none() && (unsaid || news) {
             tracing::error!(path = %self.path.display(), "no route is served: not ready until a valid LLMRoute is there");
         }
-        let before = Arc::clone(&self.report.borrow());
         let revision = runs.map(|runs| runs.revision.clone());
         let applied_at = if revision == before.revision { before.applied_at } else { seconds() };
-        // What the folder said before it vanished is still how each object runs.
-        let objects = said.map_or_else(|| before.objects.clone(), |(verdicts, kept)| objects(runs, verdicts, kept));
         let problems = self.telling.told().iter().cloned().collect();
         let report = Report { revision, applied_at, objects, problems, operator: None };
         if let Some(revision) = report.revision.as_deref().filter(|_| report.revision != before.revision) {
