@@ -20,8 +20,9 @@ use crate::state::Rule;
 
 use super::budgets::{self, TargetReach};
 use super::inbound::InboundCall;
-use super::limit_queue;
 use super::limit_refusal::{refused, too_large, unavailable};
+use super::stored_call::GivenName;
+use super::{background, limit_queue};
 
 /// The headers by which answers tell how the tightest limit of cost stands: what it is, what is left, when all of it is there again.
 const COST: [HeaderName; 3] = [
@@ -34,7 +35,7 @@ const COST: [HeaderName; 3] = [
 pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
     let own = |consumer: &KnownConsumer| !consumer.limits.is_empty() || !consumer.budgets.is_empty();
     let is_own = !rule.limits.is_empty() || !rule.budgets.is_empty() || call.context.consumer().is_some_and(own);
-    is_own || call.context.budgets_of_caller().next().is_some()
+    is_own || call.context.budgets_of_caller().next().is_some() || background::is_asked_for(call)
 }
 
 /// All that a call has taken of its limits and budgets.
@@ -42,12 +43,25 @@ pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
 struct CallHolds {
     limits: Holds,
     budgets: BudgetHolds,
+    /// The name of its answer, where that is made in the background.
+    later: Option<GivenName>,
+}
+
+impl CallHolds {
+    fn of(call: &InboundCall, limits: Holds, budgets: BudgetHolds) -> Box<Self> {
+        let later = call.stored().filter(|_| background::is_asked_for(call)).map(|stored| Rc::clone(&stored.given));
+        Box::new(Self { limits, budgets, later })
+    }
 }
 
 impl Held for CallHolds {
     fn settle(self: Box<Self>, by: Settlement, costs: Costs) {
         self.limits.settle(by, costs);
-        self.budgets.settle(by, costs);
+        let answer = self.later.and_then(|given| given.borrow_mut().take());
+        match answer.filter(|_| by == Settlement::Unknown) {
+            Some(answer) => self.budgets.set_aside(background::name(&answer), costs),
+            None => self.budgets.settle(by, costs),
+        }
     }
 }
 
@@ -129,7 +143,7 @@ async fn with_budgets(
     let context = &call.context;
     match budgets {
         Ok(budgets) => {
-            context.note(|entry| entry.hold(Box::new(CallHolds { limits, budgets })));
+            context.note(|entry| entry.hold(CallHolds::of(call, limits, budgets)));
             Ok(())
         }
         Err(refused) if lands_softly(refused, rule) => land_softly(call, rule, limits).await,
@@ -157,7 +171,7 @@ async fn land_softly(call: &Rc<InboundCall>, rule: &Rule, limits: Holds) -> Resu
     match budgets {
         Ok(budgets) => {
             context.land_softly();
-            context.note(|entry| entry.hold(Box::new(CallHolds { limits, budgets })));
+            context.note(|entry| entry.hold(CallHolds::of(call, limits, budgets)));
             Ok(())
         }
         Err(refused) => {

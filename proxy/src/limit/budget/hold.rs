@@ -42,6 +42,10 @@ pub(super) trait ReservationKeeper {
     /// So much of it was used.
     fn settle(&self, reservation: &Reservation, used: u64);
 
+    /// They are settled later, by whoever knows what the thing of this name used.
+    /// Each is beside what other attempts used.
+    fn set_aside(&self, name: [u8; 32], reservations: Vec<(Reservation, u64)>);
+
     /// A call's answer had so many tokens.
     fn learn(&self, reservation: &Reservation, output: u64);
 }
@@ -75,6 +79,16 @@ impl BudgetHolds {
     /// True if one of them counts within this process's part of what was left.
     pub(super) fn is_shared_out(&self) -> bool {
         self.reservations.iter().any(|reservation| reservation.is_shared_out)
+    }
+
+    /// The call is over, and nobody knows yet what its answer uses, which has this name.
+    pub(crate) fn set_aside(mut self, name: [u8; 32], costs: Costs) {
+        let beside = |reservation: Reservation| {
+            let used = used(&reservation, Settlement::Used(None), costs);
+            (reservation, used)
+        };
+        let all = std::mem::take(&mut self.reservations).into_iter().map(beside).collect();
+        self.keeper.set_aside(name, all);
     }
 
     /// The call is over.
