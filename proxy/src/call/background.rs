@@ -38,7 +38,9 @@ pub(super) async fn count(call: &InboundCall, provider: &Provider, body: &[u8], 
     let budgets = call.context.worker.limiter.budgets();
     let Some(reserved) = budgets.take_late(name(answer)).await else { return };
     let model = AnsweredBy::of_whole(body).model.unwrap_or_default();
-    let price = part_prices::listed(&provider.models, &model).and_then(|model| model.price.as_deref());
+    // Where its provider calls the model otherwise than it was asked for (a deployment), it is the one of the call.
+    let listed = part_prices::listed(&provider.models, &model).or_else(|| provider.models.get(&reserved.model));
+    let price = listed.and_then(|model| model.price.as_deref());
     entry.answered_model(&model);
     entry.usage(usage, price);
     budgets.settle_late(reserved, usage, entry.cost());

@@ -43,13 +43,14 @@ pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
 struct CallHolds {
     limits: Holds,
     budgets: BudgetHolds,
-    /// The name of its answer, where that is made in the background.
-    later: Option<GivenName>,
+    /// The name of its answer, and the model that is asked for it, where it is made in the background.
+    later: Option<(GivenName, Box<str>)>,
 }
 
 impl CallHolds {
     fn of(call: &InboundCall, limits: Holds, budgets: BudgetHolds) -> Box<Self> {
-        let later = call.stored().filter(|_| background::is_asked_for(call)).map(|stored| Rc::clone(&stored.given));
+        let later = call.stored().filter(|_| background::is_asked_for(call));
+        let later = later.map(|stored| (Rc::clone(&stored.given), Box::from(call.model())));
         Box::new(Self { limits, budgets, later })
     }
 }
@@ -57,9 +58,9 @@ impl CallHolds {
 impl Held for CallHolds {
     fn settle(self: Box<Self>, by: Settlement, costs: Costs) {
         self.limits.settle(by, costs);
-        let answer = self.later.and_then(|given| given.borrow_mut().take());
+        let answer = self.later.and_then(|(given, model)| Some((given.borrow_mut().take()?, model)));
         match answer.filter(|_| by == Settlement::Unknown) {
-            Some(answer) => self.budgets.set_aside(background::name(&answer), costs),
+            Some((answer, model)) => self.budgets.set_aside((background::name(&answer), &model), costs),
             None => self.budgets.settle(by, costs),
         }
     }

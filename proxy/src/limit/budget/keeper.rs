@@ -197,8 +197,8 @@ impl BudgetKeeper {
     }
 
     /// Settles them.
-    pub(crate) fn settle_late(&self, LateReservations(all): LateReservations, usage: Usage, cost: Option<PicoUsd>) {
-        for late in all {
+    pub(crate) fn settle_late(&self, reserved: LateReservations, usage: Usage, cost: Option<PicoUsd>) {
+        for late in reserved.all {
             let used = late.used(usage, cost);
             self.settle(&late.reservation(), used);
         }
@@ -445,9 +445,9 @@ impl ReservationKeeper for BudgetKeeper {
         self.tell(*place, about, entry);
     }
 
-    fn set_aside(&self, name: [u8; 32], reservations: Vec<(Reservation, u64)>) {
+    fn set_aside(&self, (name, model): ([u8; 32], &str), reservations: Vec<(Reservation, u64)>) {
         let late = |(reservation, beside): &(Reservation, u64)| LateReservation::of(reservation, *beside);
-        let all = LateReservations(reservations.iter().map(late).collect());
+        let all = LateReservations { model: model.to_owned(), all: reservations.iter().map(late).collect() };
         match (&self.redis, serde_json::to_vec(&all)) {
             (None, _) => self.shared.late().add(name, all),
             (Some(redis), Ok(text)) => redis.set(&late_key(&name), &text, LATEST),

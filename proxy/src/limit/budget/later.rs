@@ -39,7 +39,11 @@ pub(super) struct LateReservation {
 
 /// All of one call.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct LateReservations(pub(super) Vec<LateReservation>);
+pub(crate) struct LateReservations {
+    /// The model that it asked for.
+    pub(crate) model: String,
+    pub(super) all: Vec<LateReservation>,
+}
 
 impl LateReservation {
     pub(super) fn of(reservation: &Reservation, beside: u64) -> Self {
@@ -138,9 +142,11 @@ mod tests {
         assert_eq!(late(BudgetUnit::Usd).used(usage, Some(PicoUsd(60))), 65);
         assert_eq!(late(BudgetUnit::Usd).used(usage, None), 105);
         assert_eq!(late(BudgetUnit::Tokens).used(usage, None), 39);
-        let text = serde_json::to_string(&LateReservations(vec![late(BudgetUnit::Usd)])).unwrap();
-        let LateReservations(mut read) = serde_json::from_str(&text).unwrap();
-        let read = read.pop().unwrap().reservation();
+        let kept = LateReservations { model: "m".to_owned(), all: vec![late(BudgetUnit::Usd)] };
+        let text = serde_json::to_string(&kept).unwrap();
+        let LateReservations { model, mut all } = serde_json::from_str(&text).unwrap();
+        assert_eq!(model, "m");
+        let read = all.pop().unwrap().reservation();
         assert_eq!((read.place.key.0, read.place.period.start, read.cost), ([7; 16], 3, 100));
         assert!(matches!(read.booked, Booked::Shared(call, 77) if &*call == "call"));
         assert_eq!((&*read.about.name, &*read.about.alerts), ("n", &[(50, 5)][..]));
