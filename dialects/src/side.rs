@@ -29,6 +29,14 @@ struct SideDetails {
     image_tokens: Option<u64>,
     audio_tokens: Option<u64>,
     cached_tokens: Option<u64>,
+    cached_tokens_details: Option<CachedDetails>,
+}
+
+/// The parts of what a prompt cache had.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct CachedDetails {
+    image_tokens: Option<u64>,
 }
 
 /// The things that an operation makes.
@@ -50,6 +58,7 @@ impl SideUsage {
         let input = input.or_else(|| self.total_tokens.filter(|_| output.is_none()))?;
         let output = output.unwrap_or_default();
         let of_input = self.input_token_details.or(self.input_tokens_details).unwrap_or_default();
+        let cached_images = of_input.cached_tokens_details.unwrap_or_default().image_tokens;
         let of_output = self.output_tokens_details.unwrap_or_default();
         // Where the parts of the output are not told apart, it is all of the kind that was asked for.
         let all_of = |kind| (made == kind && self.output_tokens_details.is_none()).then_some(output);
@@ -59,7 +68,8 @@ impl SideUsage {
             input,
             output,
             cached_input: of_input.cached_tokens.unwrap_or_default(),
-            image_input: of_input.image_tokens.unwrap_or_default(),
+            // Those that the cache had cost as what is cached.
+            image_input: of_input.image_tokens.unwrap_or_default().saturating_sub(cached_images.unwrap_or_default()),
             audio_input: of_input.audio_tokens.unwrap_or_default(),
             image_output: drawn.unwrap_or_default(),
             audio_output: spoken.unwrap_or_default(),
@@ -103,6 +113,11 @@ mod tests {
                 r#"{"data":[],"usage":{"input_tokens":10,"output_tokens":4,"total_tokens":14,"input_tokens_details":{"text_tokens":3,"image_tokens":7}}}"#,
                 SideOutput::Images,
                 Some(Usage { image_input: 7, image_output: 4, ..used(10, 4) }),
+            ),
+            (
+                r#"{"usage":{"input_tokens":60,"output_tokens":4,"input_tokens_details":{"text_tokens":10,"image_tokens":50,"cached_tokens":40,"cached_tokens_details":{"text_tokens":8,"image_tokens":32}}}}"#,
+                SideOutput::Images,
+                Some(Usage { image_input: 18, cached_input: 40, image_output: 4, ..used(60, 4) }),
             ),
             (
                 r#"{"usage":{"input_tokens":10,"output_tokens":4,"output_tokens_details":{"image_tokens":3,"text_tokens":1}}}"#,
