@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, the environment or a socket. Bytes in, values out, and back.
 
 mod account_trouble;
+mod answered_by;
 mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
@@ -43,6 +44,7 @@ mod openai_completions;
 mod openai_responses;
 mod other_models;
 mod overflow;
+mod passes;
 mod refusal_watch;
 mod scan;
 mod server_tools;
@@ -60,6 +62,7 @@ mod unseen;
 pub mod vendors;
 pub mod verbatim;
 
+pub use answered_by::AnsweredBy;
 pub use bedrock_invoke::Reframer;
 pub use codec::{AnswerName, Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
 pub use dialect::Dialect;
@@ -69,10 +72,10 @@ pub use mark::SeenMarks;
 pub use model_list::{ListedModel, Modality, ModelCapability, ModelPage, TokenPrices};
 pub use named_files::{named_files, renamed_files};
 pub use openai_responses::stored;
-pub use other_models::other_models;
+pub use other_models::OtherModels;
 pub use refusal_watch::RefusalWatch;
 pub use shadow::StreamShadow;
 pub use shape::RequestShape;
 pub use spoke::{ErrorHeader, ErrorName, Habits, SettingsWithin, SystemPlace};
 pub use tool_names::{ToolNameRule, ToolNames};
-pub use unseen::{StreamSoFar, UnseenUsage};
+pub use unseen::{StreamSoFar, UnseenUsage, is_in_background};

@@ -6,34 +6,79 @@ use serde_json::Value;
 
 use crate::mark::SeenMarks;
 
-/// The models that a body names beside its own: `fallbacks` (Anthropic, and what looks like OpenAI), `models` (OpenRouter), those of its
-/// tools (Anthropic's advisor, OpenAI's pictures). Each once.
-#[must_use]
-pub fn other_models(body: &[u8], seen: SeenMarks) -> Vec<String> {
-    #[derive(Deserialize, Default)]
-    struct Naming {
-        #[serde(default)]
-        fallbacks: Value,
-        #[serde(default)]
-        models: Value,
-        #[serde(default)]
-        tools: Value,
-    }
-    // Nearly every body ends here.
-    if !seen.models {
-        return Vec::new();
-    }
-    let Naming { fallbacks, models, tools } = serde_json::from_slice(body).unwrap_or_default();
-    let mut found = Vec::new();
-    for (list, may_be_names) in [(&fallbacks, true), (&models, true), (&tools, false)] {
-        for one in list.as_array().into_iter().flatten() {
-            let named = one.get("model").and_then(Value::as_str).or_else(|| one.as_str().filter(|_| may_be_names));
-            found.extend(named.map(str::to_owned));
+/// The models that a body names beside its own, each once in its part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OtherModels {
+    /// Those that may answer in its place: `fallbacks` (Anthropic, and what looks like OpenAI), `models` (OpenRouter).
+    pub answering: Vec<String>,
+    /// Those that are asked while it answers: of Anthropic's advisor.
+    pub advising: Vec<String>,
+    /// Those of other tools of a vendor's (OpenAI's pictures), whose use is told nowhere.
+    pub drawing: Vec<String>,
+    /// True if its vendor chooses who may answer in its place (`fallbacks: "default"`).
+    pub vendors_choice: bool,
+}
+
+impl OtherModels {
+    /// Those of a body in which these marks were seen.
+    #[must_use]
+    pub fn of(body: &[u8], seen: SeenMarks) -> Self {
+        #[derive(Deserialize, Default)]
+        struct Naming {
+            #[serde(default)]
+            fallbacks: Value,
+            #[serde(default)]
+            models: Value,
+            #[serde(default)]
+            tools: Value,
         }
+        // Nearly every body ends here.
+        if !seen.models {
+            return Self::default();
+        }
+        let Naming { fallbacks, models, tools } = serde_json::from_slice(body).unwrap_or_default();
+        let mut found = Self { vendors_choice: fallbacks.is_string(), ..Self::default() };
+        let list = |of: &Value| of.as_array().cloned().unwrap_or_default();
+        for one in list(&fallbacks).iter().chain(&list(&models)) {
+            found.answering.extend(named(one).or_else(|| one.as_str()).map(str::to_owned));
+        }
+        for tool in tools.as_array().into_iter().flatten() {
+            let advises = tool.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("advisor"));
+            let part = if advises { &mut found.advising } else { &mut found.drawing };
+            part.extend(named(tool).map(str::to_owned));
+        }
+        for part in [&mut found.answering, &mut found.advising, &mut found.drawing] {
+            part.sort_unstable();
+            part.dedup();
+        }
+        found
     }
-    found.sort_unstable();
-    found.dedup();
-    found
+
+    /// All that it names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.priced().chain(self.drawing.iter().map(String::as_str))
+    }
+
+    /// Those whose tokens an answer tells.
+    pub fn priced(&self) -> impl Iterator<Item = &str> {
+        self.answering.iter().chain(&self.advising).map(String::as_str)
+    }
+
+    /// True if the tokens of another model than the call's own may be in its answer's usage.
+    #[must_use]
+    pub const fn are_priced(&self) -> bool {
+        self.may_answer() || !self.advising.is_empty()
+    }
+
+    /// True if another model than the call's own may answer.
+    #[must_use]
+    pub const fn may_answer(&self) -> bool {
+        self.vendors_choice || !self.answering.is_empty()
+    }
+}
+
+fn named(one: &Value) -> Option<&str> {
+    one.get("model").and_then(Value::as_str)
 }
 
 #[cfg(test)]
@@ -41,19 +86,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_model_beside_the_calls_own_is_found() {
-        for (body, models) in [
+    fn every_model_beside_the_calls_own_is_found_by_the_part_that_it_may_have() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (body, [answering, advising, drawing], vendors_choice) in [
             (
-                r#"{"model":"m","fallbacks":[{"model":"a"},"b"],"tools":[{"type":"advisor","model":"c"}]}"#,
-                &["a", "b", "c"][..],
+                r#"{"model":"m","fallbacks":[{"model":"a"},"b"],"tools":[{"type":"advisor_20260301","model":"c"}]}"#,
+                [&["a", "b"][..], &["c"], &[]],
+                false,
             ),
-            (r#"{"model":"m","models":["x","x"]}"#, &["x"]),
-            (r#"{"model":"m","tools":[{"mod\u0065l":"a"}],"f\u0061llbacks":["b"]}"#, &["a", "b"]),
-            (r#"{"model":"m","tools":[{"name":"model"}],"messages":[{"model":"m"}],"fallbacks":"x"}"#, &[]),
-            (r#"{"model":"m"}"#, &[]),
+            (r#"{"model":"m","models":["x","x"]}"#, [&["x"], &[], &[]], false),
+            (r#"{"model":"m","tools":[{"mod\u0065l":"a"}],"f\u0061llbacks":["b"]}"#, [&["b"], &[], &["a"]], false),
+            (
+                r#"{"model":"m","tools":[{"name":"model"}],"messages":[{"model":"m"}],"fallbacks":"default"}"#,
+                [&[], &[], &[]],
+                true,
+            ),
+            (r#"{"model":"m"}"#, [&[], &[], &[]], false),
         ] {
             let peek = crate::Dialect::OpenAiChat.peek(body.as_bytes(), crate::verbatim::PathSays::default()).unwrap();
-            assert_eq!(other_models(body.as_bytes(), peek.marks), models, "{body}");
+            let [answering, advising, drawing] = [answering, advising, drawing].map(list);
+            let found = OtherModels::of(body.as_bytes(), peek.marks);
+            assert_eq!(found, OtherModels { answering, advising, drawing, vendors_choice }, "{body}");
+            assert_eq!(found.may_answer(), vendors_choice || !found.answering.is_empty());
         }
     }
 }

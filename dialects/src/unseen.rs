@@ -87,8 +87,9 @@ fn rests(body: &[u8]) -> bool {
         || within(b"thinking", b"type") == Some("disabled")
 }
 
-/// True if an answer goes on without anybody who reads it.
-fn is_in_background(body: &[u8]) -> bool {
+/// True if an answer goes on without anybody who reads it, by what its call says, or itself.
+#[must_use]
+pub fn is_in_background(body: &[u8]) -> bool {
     let mut found = false;
     if memmem::find(body, b"\"background\"").is_some() {
         let _ = scan::members(body, |name, value| {

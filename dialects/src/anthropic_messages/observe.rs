@@ -64,7 +64,13 @@ fn observe_named(observed: &mut Observed, name: &[u8], data: &[u8]) {
         b"content_block_delta" => observed.first_token = true,
         // Half an event is no end, whatever its name is.
         b"message_stop" => observed.ended |= serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok(),
-        b"error" => observed.fail(|| error::decode(0, data)),
+        b"error" => {
+            // Of an answer that never began the vendor counts nothing, whatever it has said of the prompt.
+            if !observed.first_token && !observed.thought {
+                (observed.usage, observed.counts) = (None, Default::default());
+            }
+            observed.fail(|| error::decode(0, data));
+        }
         _ => {}
     }
 }

@@ -1,11 +1,12 @@
 //! Token counts: Anthropic counts cached input beside `input_tokens`, the hub counts all input as one.
 
+use serde::{Deserialize, Serialize};
+
 use crate::hub::{ServiceTier, Usage};
 use crate::observe::COUNTS;
+use crate::passes::Apart;
 use crate::scan::{self, Count, CountPlace, CountsFound};
 use crate::token_count;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
 
 /// Counts as Anthropic writes them. In a stream each is cumulative, and only those that changed need be there.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
@@ -31,76 +32,6 @@ pub(crate) struct MessagesUsage {
     speed: ServiceTier,
     #[serde(default, skip_serializing, rename = "iterations")]
     apart: Apart,
-}
-
-/// The tokens of passes over a model that the counts beside them leave out, though they are paid for: those that made a long
-/// conversation shorter (platform.claude.com/docs/en/build-with-claude/compaction), and those of an advisor, whose model is another one
-/// and is counted as if it were not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Apart {
-    fresh: u64,
-    cached: u64,
-    written: u64,
-    output: u64,
-    /// All input of the longest of them.
-    longest: u64,
-}
-
-/// The kinds of passes that are counted apart; a `message` is in the counts.
-const APART: [&str; 2] = ["compaction", "advisor_message"];
-
-/// One pass, as Anthropic writes it.
-#[derive(Deserialize)]
-struct Pass<'a> {
-    #[serde(borrow, default)]
-    r#type: std::borrow::Cow<'a, str>,
-    #[serde(default, deserialize_with = "token_count::read")]
-    input_tokens: Option<u64>,
-    #[serde(default, deserialize_with = "token_count::read")]
-    cache_creation_input_tokens: Option<u64>,
-    #[serde(default, deserialize_with = "token_count::read")]
-    cache_read_input_tokens: Option<u64>,
-    #[serde(default, deserialize_with = "token_count::read")]
-    output_tokens: Option<u64>,
-}
-
-impl<'de> Deserialize<'de> for Apart {
-    /// Anything that is no list of passes holds none.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        let passes = serde_json::from_str::<Vec<Pass<'_>>>(raw.get()).unwrap_or_default();
-        let apart = passes.into_iter().filter(|pass| APART.contains(&&*pass.r#type));
-        Ok(apart.fold(Self::default(), |sum, pass| {
-            let [fresh, written, cached, output] =
-                [pass.input_tokens, pass.cache_creation_input_tokens, pass.cache_read_input_tokens, pass.output_tokens]
-                    .map(Option::unwrap_or_default);
-            Self {
-                fresh: sum.fresh.saturating_add(fresh),
-                cached: sum.cached.saturating_add(cached),
-                written: sum.written.saturating_add(written),
-                output: sum.output.saturating_add(output),
-                longest: sum.longest.max(fresh.saturating_add(cached).saturating_add(written)),
-            }
-        }))
-    }
-}
-
-impl Apart {
-    /// Takes them to what was counted.
-    fn added_to(self, usage: Usage) -> Usage {
-        let Self { fresh, cached, written, output, longest } = self;
-        if self == Self::default() {
-            return usage;
-        }
-        Usage {
-            input: usage.input.saturating_add(fresh).saturating_add(cached).saturating_add(written),
-            cached_input: usage.cached_input.saturating_add(cached),
-            cache_write: usage.cache_write.saturating_add(written),
-            output: usage.output.saturating_add(output),
-            longest_input: usage.longest_prompt().max(longest),
-            ..usage
-        }
-    }
 }
 
 /// The tokens written to the prompt cache, by the time that they are kept there.
@@ -195,9 +126,10 @@ impl MessagesUsage {
         let (input, output) = (self.input_tokens, self.output_tokens);
         let (minutes, hour) = (ephemeral_5m_input_tokens, ephemeral_1h_input_tokens);
         let (tier, speed) = (Some(self.service_tier.number()), Some(self.speed.number()));
-        let Apart { fresh, cached, written: apart_written, output: apart_output, longest } = self.apart;
-        let apart = [fresh, cached, apart_written, apart_output, longest].map(|count| (count > 0).then_some(count));
-        let [fresh, cached, apart_written, apart_output, longest] = apart;
+        let Apart { fresh, cached, written: apart_written, for_an_hour, output: apart_output, longest } = self.apart;
+        let apart = [fresh, cached, apart_written, for_an_hour, apart_output, longest];
+        let [fresh, cached, apart_written, for_an_hour, apart_output, longest] =
+            apart.map(|count| (count > 0).then_some(count));
         [
             input,
             written,
@@ -211,6 +143,7 @@ impl MessagesUsage {
             fresh,
             cached,
             apart_written,
+            for_an_hour,
             apart_output,
             longest,
         ]
@@ -219,7 +152,7 @@ impl MessagesUsage {
     /// Out of the counts in that order.
     pub(super) fn of_counts(counts: [Option<u64>; COUNTS]) -> Self {
         let [input, written, read, output, thinking_tokens, minutes, hour, tier, speed, apart @ ..] = counts;
-        let [fresh, cached, apart_written, apart_output, longest] = apart.map(Option::unwrap_or_default);
+        let [fresh, cached, apart_written, for_an_hour, apart_output, longest] = apart.map(Option::unwrap_or_default);
         let creation = Creation { ephemeral_5m_input_tokens: minutes, ephemeral_1h_input_tokens: hour };
         Self {
             input_tokens: input,
@@ -230,7 +163,7 @@ impl MessagesUsage {
             output_tokens_details: thinking_tokens.map(|_| OutputDetails { thinking_tokens }),
             service_tier: ServiceTier::numbered(tier),
             speed: ServiceTier::numbered(speed),
-            apart: Apart { fresh, cached, written: apart_written, output: apart_output, longest },
+            apart: Apart { fresh, cached, written: apart_written, for_an_hour, output: apart_output, longest },
         }
     }
 

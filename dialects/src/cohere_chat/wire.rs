@@ -26,6 +26,9 @@ struct CohereUnits {
     input_tokens: Option<u64>,
     #[serde(default, deserialize_with = "token_count::read")]
     output_tokens: Option<u64>,
+    /// Of pictures that are made vectors, beside those of texts.
+    #[serde(default, deserialize_with = "token_count::read")]
+    image_tokens: Option<u64>,
 }
 
 impl From<CohereUsage> for Usage {
@@ -33,9 +36,11 @@ impl From<CohereUsage> for Usage {
     fn from(wire: CohereUsage) -> Self {
         let CohereUsage { billed_units, tokens, cached_tokens } = wire;
         let (billed, tokens) = (billed_units.unwrap_or_default(), tokens.unwrap_or_default());
-        let input = billed.input_tokens.or(tokens.input_tokens).unwrap_or_default();
+        let images = billed.image_tokens.unwrap_or_default();
+        let input = billed.input_tokens.or(tokens.input_tokens).unwrap_or_default().saturating_add(images);
         Self {
             input,
+            image_input: images,
             cached_input: cached_tokens.unwrap_or_default().min(input),
             output: billed.output_tokens.or(tokens.output_tokens).unwrap_or_default(),
             ..Self::default()

@@ -1,5 +1,6 @@
 //! The looks at a caller's body that need no dialect: sessions, facts, estimates, and the bodies of operations that pass.
 
+use crate::side::SideOutput;
 use crate::verbatim::PathSays;
 use crate::{conversation, estimate, side};
 
@@ -17,8 +18,8 @@ pub fn check(data: &[u8]) {
     let _ = conversation::asks_to_keep(data);
     assert!(estimate::tokens_of_body(data) > 0 && estimate::answers_of_body(data) > 0);
     let _ = estimate::tokens_of_messages(data, &["system", "messages", "tools"]);
-    for draws in [false, true] {
-        let _ = side::usage_of(data, draws);
+    for made in [SideOutput::Texts, SideOutput::Images, SideOutput::Speech] {
+        let _ = side::usage_of(data, made);
     }
     if let Ok(peek) = side::peek(data, PathSays::default()) {
         assert!(!peek.model.of(data).is_empty());

@@ -76,6 +76,8 @@ pub(crate) struct UsageMetadata {
     thoughts_token_count: Option<u64>,
     #[serde(default, deserialize_with = "token_count::read")]
     tool_use_prompt_token_count: Option<u64>,
+    /// Of vectors under another name.
+    #[serde(alias = "promptTokenDetails")]
     prompt_tokens_details: Option<Modalities>,
     cache_tokens_details: Option<Modalities>,
     candidates_tokens_details: Option<Modalities>,

@@ -384,6 +384,18 @@ impl Reply {
         }
     }
 
+    /// The length of all that it says, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        let parts = self.choices.iter().flat_map(|choice| &choice.parts);
+        let lengths = parts.map(|part| match &part.content {
+            Content::Text { text, .. } | Content::Refusal(text) | Content::Thinking { text, .. } => text.len(),
+            Content::ToolCall(call) => call.name.len() + call.arguments.len(),
+            _ => 0,
+        });
+        lengths.map(|length| length as u64).sum()
+    }
+
     /// True if something is said in it and no error stands beside that: nobody need look whether it is an answer.
     #[must_use]
     pub fn says_something(&self) -> bool {

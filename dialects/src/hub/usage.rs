@@ -42,6 +42,18 @@ impl Usage {
         if self.longest_input > 0 { self.longest_input } else { self.input }
     }
 
+    /// True if there are no tokens in it.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.input == 0 && self.output == 0
+    }
+
+    /// It without what can not be: more of a prompt in the cache than there was of it.
+    #[must_use]
+    pub fn believed(self) -> Self {
+        if self.cached_input <= self.input { self } else { Self { cached_input: 0, cached_audio: 0, ..self } }
+    }
+
     /// Both together, of the tier of the first.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -58,6 +70,27 @@ impl Usage {
             audio_output: self.audio_output.saturating_add(other.audio_output),
             image_output: self.image_output.saturating_add(other.image_output),
             longest_input: self.longest_prompt().max(other.longest_prompt()),
+            tier: self.tier,
+        }
+    }
+
+    /// The rest of it without a part.
+    #[must_use]
+    pub fn without(self, part: Self) -> Self {
+        let input = self.input.saturating_sub(part.input);
+        Self {
+            input,
+            cached_input: self.cached_input.saturating_sub(part.cached_input),
+            cache_write: self.cache_write.saturating_sub(part.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_sub(part.cache_write_1h),
+            output: self.output.saturating_sub(part.output),
+            reasoning: self.reasoning.saturating_sub(part.reasoning),
+            audio_input: self.audio_input.saturating_sub(part.audio_input),
+            cached_audio: self.cached_audio.saturating_sub(part.cached_audio),
+            image_input: self.image_input.saturating_sub(part.image_input),
+            audio_output: self.audio_output.saturating_sub(part.audio_output),
+            image_output: self.image_output.saturating_sub(part.image_output),
+            longest_input: self.longest_input.min(input),
             tier: self.tier,
         }
     }
@@ -248,6 +281,18 @@ impl<'de> Visitor<'de> for Word {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_taken_out_of_the_whole_and_what_can_not_be_is_not_believed() {
+        let part = Usage { input: 30, cached_input: 20, output: 4, ..Usage::default() };
+        let rest = Usage { input: 10, cached_input: 5, output: 6, reasoning: 2, ..Usage::default() };
+        let whole = rest.plus(part);
+        assert_eq!(whole.without(part), Usage { longest_input: 10, ..rest });
+        assert_eq!((whole.without(part).longest_prompt(), part.without(whole).input), (10, 0));
+        assert_eq!(Usage { cached_input: 11, cached_audio: 3, ..rest }.believed(), Usage { cached_input: 0, ..rest });
+        assert_eq!(rest.believed(), rest);
+        assert!(Usage { cached_input: 4, ..Usage::default() }.is_nothing() && !rest.is_nothing());
+    }
 
     #[test]
     fn a_tier_is_known_by_every_vendors_word_and_nothing_else_is_one() {

@@ -9,6 +9,7 @@ mod whole;
 
 use bytes::Bytes;
 
+use crate::answered_by::AnsweredBy;
 use crate::codec::{AnswerName, Malformed};
 use crate::frames::FrameDecoder;
 use crate::hub::{ProviderError, ServiceTier, Usage};
@@ -51,6 +52,17 @@ impl StreamObserver {
     /// At the beginning of a stream that is messages of a binary event stream, whatever its first byte says.
     pub(crate) fn of_messages(self) -> Self {
         Self { frames: FrameDecoder::of_messages(), ..self }
+    }
+
+    /// Watches for the models behind the answer, too.
+    pub fn watch_models(&mut self) {
+        self.observed.behind = Some(Box::default());
+    }
+
+    /// The models behind the answer as far as it has come, where they are watched for.
+    #[must_use]
+    pub fn answered_by(&self) -> Option<&AnsweredBy> {
+        self.observed.behind.as_deref()
     }
 
     /// Observes the next bytes, cut anywhere; `pass` is for modes that hold some back. Gives where in them the stream is over.

@@ -1,5 +1,6 @@
 //! The facts known of a stream that passes: its usage, its text, its answers and its end.
 
+use crate::answered_by::AnsweredBy;
 use crate::codec::AnswerName;
 use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::sse::Frame;
@@ -11,7 +12,7 @@ use super::text::TextMeter;
 pub(crate) type ObserveEvent = fn(&mut Observed, Frame<'_>) -> bool;
 
 /// The number of counts that a dialect may keep from one event to the next.
-pub(crate) const COUNTS: usize = 14;
+pub(crate) const COUNTS: usize = 15;
 
 /// All that has been observed.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Observed {
     pub(crate) error_goes_on: bool,
     /// The answer's name, where each event that tells of the answer says it.
     pub(crate) answer: Option<Box<AnswerName>>,
+    /// The models behind the answer, where somebody wants to know.
+    pub(super) behind: Option<Box<AnsweredBy>>,
     answers: Answers,
     text: TextMeter,
 }
@@ -61,6 +64,7 @@ impl Observed {
             number: None,
             error_goes_on: false,
             answer: None,
+            behind: None,
             answers: Answers::default(),
             text: TextMeter::new(text_key),
         }
@@ -74,6 +78,7 @@ impl Observed {
             return false;
         }
         self.text.measure(frame.data);
+        self.behind.iter_mut().for_each(|behind| behind.read(frame.data));
         observe(self, frame)
     }
 

@@ -80,13 +80,13 @@ pub(crate) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
     observed.tier = chunk.service_tier.or(observed.tier);
     choices.iter().for_each(|choice| observed.answer(choice.index(), choice.finishes()));
     observed.first_token = observed.first_token || choices.iter().any(ObservedChoice::says_something);
-    match chunk.usage.and_then(wire::usage) {
-        Some(usage) => {
-            observed.usage = Some(usage);
-            choices.is_empty()
-        }
-        None => false,
+    if let Some(usage) = chunk.usage.and_then(wire::usage) {
+        observed.usage = Some(usage);
+        return choices.is_empty();
     }
+    let within = wire::usage_within(choices.iter().map(|choice| choice.usage), chunk.x_groq);
+    observed.usage = within.and_then(wire::usage).or(observed.usage);
+    false
 }
 
 /// True if a chunk may hold more than a piece of the first answer.
@@ -118,6 +118,9 @@ struct ObservedChunk<'a> {
     #[serde(default)]
     service_tier: ServiceTier,
     error: Option<IgnoredAny>,
+    /// Groq's own words.
+    #[serde(borrow)]
+    x_groq: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +136,9 @@ struct ObservedChoice<'a> {
     finish_reason: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    /// Moonshot has it here.
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 impl ObservedChoice<'_> {

@@ -29,6 +29,9 @@ pub(crate) struct ChatUsage {
     /// DeepSeek's word for cached input.
     #[serde(default, deserialize_with = "token_count::read")]
     prompt_cache_hit_tokens: Option<u64>,
+    /// The same of Moonshot and Together.
+    #[serde(default, deserialize_with = "token_count::read")]
+    cached_tokens: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,14 +77,15 @@ impl ChatUsage {
         ),
         (b"total_tokens", CountPlace::At(11)),
         (b"prompt_cache_hit_tokens", CountPlace::At(12)),
+        (b"cached_tokens", CountPlace::At(13)),
     ];
 
     /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
-    pub(crate) fn read(seen: &CountsFound<'_, 13>) -> Option<Self> {
+    pub(crate) fn read(seen: &CountsFound<'_, 14>) -> Option<Self> {
         let Some(counts) = seen.plain else { return serde_json::from_slice(seen.json).ok() };
         let [prompt, completion, of_prompt, cached, heard, written, viewed, of_completion, reasoning, said, drawn, ..] =
             counts;
-        let [.., total, hit] = counts;
+        let [.., total, hit, cached_beside] = counts;
         Some(Self {
             prompt_tokens: prompt.number(),
             completion_tokens: completion.number(),
@@ -98,6 +102,7 @@ impl ChatUsage {
                 image_tokens: drawn.number(),
             }),
             prompt_cache_hit_tokens: hit.number(),
+            cached_tokens: cached_beside.number(),
         })
     }
 }
@@ -111,6 +116,7 @@ impl From<ChatUsage> for Usage {
             prompt_tokens_details,
             completion_tokens_details,
             prompt_cache_hit_tokens,
+            cached_tokens: cached_beside,
         } = wire;
         let of_prompt = prompt_tokens_details.unwrap_or_default();
         let PromptDetails { cached_tokens, cache_write_tokens, audio_tokens, image_tokens } = of_prompt;
@@ -125,7 +131,7 @@ impl From<ChatUsage> for Usage {
         let is_beside = reasoning > 0 && total_tokens == Some(input.saturating_add(with_reasoning));
         Self {
             input,
-            cached_input: cached_tokens.or(prompt_cache_hit_tokens).unwrap_or(0),
+            cached_input: cached_tokens.or(prompt_cache_hit_tokens).or(cached_beside).unwrap_or(0),
             cache_write: cache_write_tokens.unwrap_or(0),
             cache_write_1h: 0,
             longest_input: 0,
@@ -145,6 +151,21 @@ impl From<ChatUsage> for Usage {
 pub(crate) fn usage(raw: &RawValue) -> Option<Usage> {
     let wire: Option<ChatUsage> = serde_json::from_str(raw.get()).ok()?;
     wire.map(Usage::from)
+}
+
+/// The usage of a chunk that stands elsewhere than at its top: in the last one of an answer (Moonshot), or within the vendor's own words
+/// (Groq).
+pub(crate) fn usage_within<'a>(
+    choices: impl Iterator<Item = Option<&'a RawValue>>,
+    vendors: Option<&'a RawValue>,
+) -> Option<&'a RawValue> {
+    #[derive(Deserialize)]
+    struct Holder<'a> {
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
+    }
+    let of_vendor = || serde_json::from_str::<Holder<'_>>(vendors?.get()).ok()?.usage;
+    choices.flatten().last().or_else(of_vendor)
 }
 
 /// Reads the `usage` of an answer, with its `service_tier`, which stands beside it.

@@ -106,7 +106,7 @@ impl AttemptEntry {
         if token_counts(&usage).iter().any(|count| *count > MOST_TOKENS) {
             return self.ledger.disbelieve();
         }
-        let usage = Usage { tier: usage.tier.or(self.facts.tier), ..usage };
+        let usage = Usage { tier: usage.tier.or(self.facts.tier), ..usage.believed() };
         self.facts.cost = price.and_then(|price| cost(&usage, price));
         let cached = usage.cached_input > 0 || usage.cache_write > 0;
         self.facts.prompt_cache =
@@ -124,12 +124,23 @@ impl AttemptEntry {
     /// Notes the usage that is most likely of an attempt that ended before its provider said it.
     pub fn estimated_usage(&mut self, usage: Usage, price: Option<&Price>) {
         self.usage(usage, price);
+        self.is_estimated();
+    }
+
+    /// Some of the usage that was noted nobody has said.
+    pub fn is_estimated(&mut self) {
         self.facts.estimated = self.facts.usage.is_some();
     }
 
     /// Notes that it may have used something of which nobody says how much.
     pub fn unknown_usage(&mut self) {
         self.facts.unknown = self.facts.usage.is_none();
+    }
+
+    /// The cost of its usage; `None`: nobody knows.
+    #[must_use]
+    pub const fn cost(&self) -> Option<PicoUsd> {
+        self.facts.cost
     }
 
     /// True if its usage is known, or has been estimated.

@@ -1,6 +1,7 @@
 //! The words for how things went: small closed sets, each with the label it is counted under.
 
 use sluicegate_dialects::hub::ErrorKind;
+use sluicegate_dialects::side::SideOutput;
 
 /// The end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -182,6 +183,16 @@ impl Operation {
     pub const fn passes(self) -> bool {
         self.draws()
             || matches!(self, Self::Speech | Self::Transcription | Self::Translation | Self::Moderation | Self::Rerank)
+    }
+
+    /// The kind of what it makes, where its answer passes.
+    #[must_use]
+    pub const fn makes(self) -> SideOutput {
+        match self {
+            Self::Speech => SideOutput::Speech,
+            _ if self.draws() => SideOutput::Images,
+            _ => SideOutput::Texts,
+        }
     }
 
     /// `true`: its answer is images.

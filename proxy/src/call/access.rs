@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::header::WWW_AUTHENTICATE;
 use http::request;
 use sluicegate_dialects::hub::ErrorKind;
-use sluicegate_dialects::other_models;
 
 use crate::account::{Operation, RouteIx};
 use crate::consumer::Identified;
@@ -80,8 +79,8 @@ pub(super) fn hidden(context: &CallContext, head: &request::Parts, problem: Prob
 /// There is none, or it is not for this caller; where anything is not for everyone, both are told in the same words.
 pub(super) fn permitted(call: &InboundCall) -> Result<(RouteIx, usize, &Rule), Problem> {
     let granted = permitted_model(call, call.model())?;
-    for other in other_models(&call.body, call.peek.marks) {
-        permitted_beside(call, &other)?;
+    for other in call.others().names() {
+        permitted_beside(call, other)?;
     }
     Ok(granted)
 }

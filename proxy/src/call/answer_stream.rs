@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sluicegate_config::RetryOn;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError, Usage};
-use sluicegate_dialects::{Dialect, RefusalWatch};
+use sluicegate_dialects::{AnsweredBy, Dialect, RefusalWatch};
 
 use crate::account::{AttemptEnd, End, ErrorSource};
 use crate::cache::Lead;
@@ -26,7 +26,7 @@ use super::continuation::{BrokenOff, Continuation, RestBegun, RestState};
 use super::open_attempt::OpenAttempt;
 use super::retry_policy;
 use super::stream_source::StreamSource;
-use super::stream_terms::{FirstToken, StreamPiece, StreamTerms};
+use super::stream_terms::{FirstToken, Polled, StreamPiece, StreamTerms};
 use super::stream_timer::{Due, StreamTimer};
 use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
@@ -84,15 +84,6 @@ enum StreamEnd {
     Told,
     /// It failed, and the caller can not be told.
     Cut,
-}
-
-/// One look at the provider.
-enum Polled {
-    Some,
-    Nothing,
-    End,
-    Broken(String),
-    Full(Exhausted),
 }
 
 impl AnswerStream {
@@ -204,6 +195,11 @@ impl AnswerStream {
         self.transcoder.usage().filter(|_| !last || !self.source.hides_usage(&self.transcoder))
     }
 
+    /// The models behind the answer as far as it has come, where they are watched for.
+    pub(super) fn answered_by(&self) -> Option<AnsweredBy> {
+        self.transcoder.answered_by()
+    }
+
     /// It can go on elsewhere by these means.
     pub(super) fn may_go_on(&mut self, continuation: Box<Continuation>) {
         self.continuation = Some(continuation);
@@ -231,9 +227,9 @@ impl AnswerStream {
         self.source.is_shared()
     }
 
-    /// True if somebody beside the caller listens, and there is still something to come.
+    /// True if somebody beside the caller listens, and there is still something to come: the cache, or whoever adds up what it tells of.
     pub(super) fn is_wanted(&self) -> bool {
-        self.over.is_none() && self.cache.listens()
+        self.over.is_none() && (self.cache.listens() || self.transcoder.adds_up())
     }
 
     /// It has no caller, or none any longer: the stream is polled for whoever else listens, to its end.

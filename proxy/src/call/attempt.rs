@@ -10,12 +10,11 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, response};
 use http_body_util::BodyExt;
-use sluicegate_config::Price;
-use sluicegate_dialects::hub::{ErrorKind, ProviderError, ServiceTier, Usage};
-use sluicegate_dialects::{Dialect, side};
+use sluicegate_dialects::Dialect;
+use sluicegate_dialects::hub::{ErrorKind, ProviderError, ServiceTier};
 use tokio::time::timeout_at;
 
-use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry, Operation};
+use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry};
 use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit, model_number};
 use crate::errors::Problem;
@@ -37,10 +36,11 @@ use super::stream_source::{ProviderSource, StreamSource};
 use super::stream_terms::{FirstToken, StreamTerms};
 use super::suspects::Suspects;
 use super::times::Times;
-use super::transcoder::{self, Transcoder};
+use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
 use super::{
-    compress_request, error_body, foreign_thoughts, headers, provider_keys, repeat, stored, vendor_limits, weigh,
+    background, compress_request, error_body, foreign_thoughts, headers, provider_keys, repeat, stored, vendor_limits,
+    weigh,
 };
 
 /// While a whole answer is translated it is there so many times more.
@@ -190,6 +190,9 @@ impl Attempt<'_> {
             transcoder.follow(self.call);
         }
         transcoder.seal(stored::sealed_stream(self.call, self.provider));
+        if self.call.others().are_priced() {
+            transcoder.watch_models();
+        }
         transcoder.keep(stored::keeper(self.call, self.provider.stands_for), self.call.own_name());
         transcoder
     }
@@ -202,7 +205,7 @@ impl Attempt<'_> {
         (open, dialect, until): (OpenAttempt, Dialect, Instant),
     ) -> Result<Exchange, Failure> {
         let (head, body) = response.into_parts();
-        let source = StreamSource::Provider(self.source(body, open));
+        let source = StreamSource::Provider(self.source(body, open, dialect));
         let mut stream = Box::new(AnswerStream::new(self.terms(self.lead.borrow().is_some()), source, transcoder));
         if self.refusals && self.call.operation.generates() {
             stream.catch_refusals(dialect);
@@ -214,6 +217,7 @@ impl Attempt<'_> {
             let _ = tokio::time::timeout(LAST_WORDS, poll_fn(|cx| stream.poll_usage(cx))).await;
         }
         let used = stream.usage(!matches!(held, Ok(FirstToken::Said(_))));
+        let by = if matches!(held, Ok(FirstToken::Ready)) { None } else { stream.answered_by() };
         // A stream of a provider's has one.
         let Some(open) = stream.attempt() else { return Ok(Exchange::Stream(head.headers, stream)) };
         match held {
@@ -235,7 +239,8 @@ impl Attempt<'_> {
             }
             lost => {
                 // An answer that nobody can use is paid for as well.
-                self.count(open, used, None);
+                let used = used.filter(|used| !used.is_nothing());
+                self.count(open, dialect, used, || by.unwrap_or_default());
                 Err(match lost {
                     Ok(FirstToken::Broken(decision, what)) => self.failed(open, decision, &what),
                     Ok(FirstToken::Full(full)) => self.no_room(open, full),
@@ -271,7 +276,7 @@ impl Attempt<'_> {
         if self.refusals
             && let Some(error) = dialect.refusal_of_whole(&body)
         {
-            self.count(open, dialect.usage_of_whole(&body).ok().flatten(), None);
+            self.count_whole(open, dialect, &body);
             return Err(self.said(open, error));
         }
         let (ours, streamed) = match self.read_whole(dialect, &body, open) {
@@ -279,7 +284,7 @@ impl Attempt<'_> {
             Err(what) => {
                 // An answer that nobody can use is paid for as well.
                 if self.call.operation.generates() && !open.entry().has_usage() {
-                    self.count(open, dialect.usage_of_whole(&body).ok().flatten(), None);
+                    self.count_whole(open, dialect, &body);
                 }
                 // A failed answer says why, as a stream does that begins with it.
                 if let Some(error) = dialect.error_of_whole(&body).filter(|_| self.call.object().is_none()) {
@@ -292,6 +297,10 @@ impl Attempt<'_> {
                 ));
             }
         };
+        if self.call.object().is_some() {
+            // Boxed: most calls have no use for the room.
+            Box::pin(background::count(self.call, self.provider, &body, open.entry())).await;
+        }
         open.answered();
         // The window of a circuit is of seconds: the time of the answer's head is near enough.
         open.outcome(Outcome::Success, now);
@@ -309,105 +318,6 @@ impl Attempt<'_> {
         let _ = charge.set(body.len().min(charge.bytes()), Purpose::Call);
         drop(body);
         Ok(Exchange::Whole(Whole { status: head.status, headers, body: charge.hold(ours), end: End::Done }))
-    }
-
-    /// The answer in the caller's dialect, and whether it is an event stream. Usage is counted on the way.
-    fn read_whole(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
-        let call = self.call;
-        if call.named().is_some() {
-            return Ok((body.clone(), false));
-        }
-        if let Some(object) = call.object() {
-            return object.told(body, self.provider).map(|body| (body, false));
-        }
-        if call.operation == Operation::CountTokens {
-            if dialect == call.dialect() {
-                return Ok((body.clone(), false));
-            }
-            let counted = dialect.count_for(body, call.dialect());
-            return counted.map(|body| (body.into(), false)).ok_or_else(|| "it holds no count".to_owned());
-        }
-        if call.operation.embeds() {
-            return self.read_vectors(dialect, body, open);
-        }
-        if call.operation.passes() {
-            let usage = side::usage_of(body, call.operation.draws()).map_err(|error| error.message)?;
-            self.count(open, usage, None);
-            return Ok((body.clone(), false));
-        }
-        let kin = dialect.is_kin(call.dialect());
-        let body = &if kin { call.sealed_answer(body, self.provider) } else { body.clone() };
-        if kin && !call.streams() {
-            let (usage, begins) = dialect.usage_and_beginning(body).map_err(|error| error.message)?;
-            // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.
-            if usage.is_none() || !begins {
-                dialect.is_answer(body).map_err(|error| error.message)?;
-            }
-            self.count(open, usage, None);
-            return Ok((body.clone(), false));
-        }
-        let mut reply = match dialect.decode_reply(body) {
-            Ok(reply) if reply.says_something() => reply,
-            read => {
-                // A provider's error under status 200 says more than what is missing in it.
-                dialect.is_answer(body).map_err(|error| error.message)?;
-                read.map_err(|error| error.message)?
-            }
-        };
-        // Where the provider's dialect has no word for it, it is made now.
-        reply.created = reply.created.or_else(super::transcoder::now);
-        self.count(open, reply.usage, Some(&reply.model));
-        transcoder::name(call, &mut reply);
-        call.own_name().into_iter().for_each(|own| own.clone_into(&mut reply.id));
-        if !call.streams() {
-            let written = call.dialect().encode_reply(&reply, &call.body);
-            open.entry().skipped_parts(written.skipped);
-            return Ok((written.body.into(), false));
-        }
-        // Asked for a stream, this provider answered whole.
-        let array = |whole: &[u8]| [b"[", whole, b"]"].concat();
-        let tell = |whole: &[u8]| match call.context.caller.array {
-            true => Some(array(whole)),
-            false => call.dialect().stream_of_whole(whole, call.passes_usage()),
-        };
-        let told = if kin { tell(body) } else { None };
-        let told = told.or_else(|| {
-            let written = call.dialect().encode_reply(&reply, &call.body);
-            open.entry().skipped_parts(written.skipped);
-            tell(&written.body)
-        });
-        told.map(|told| (told.into(), true)).ok_or_else(|| "a stream has no words for it".to_owned())
-    }
-
-    /// Vectors in the caller's words. Where the provider does not say what they took, it is estimated.
-    fn read_vectors(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
-        let call = self.call;
-        let (answer, usage) = if dialect == call.dialect() {
-            (body.clone(), dialect.usage_of_whole(body).map_err(|error| error.message)?)
-        } else {
-            let id = call.context.caller.request_id.to_str().unwrap_or_default();
-            let asked = (call.dialect(), &*call.body, id);
-            let answer = dialect.embedding_answer(body, asked).map_err(|error| error.message)?;
-            answer.model.into_iter().for_each(|model| open.entry().answered_model(&model));
-            (answer.body.into(), answer.usage)
-        };
-        match usage {
-            Some(_) => self.count(open, usage, None),
-            None => open
-                .entry()
-                .estimated_usage(Dialect::embedding_estimate(&call.body), self.price().map(|price| &**price)),
-        }
-        Ok((answer, false))
-    }
-
-    fn count(&self, open: &mut OpenAttempt, usage: Option<Usage>, model: Option<&str>) {
-        let entry = open.entry();
-        model.into_iter().for_each(|model| entry.answered_model(model));
-        usage.into_iter().for_each(|usage| entry.usage(usage, self.price().map(|price| &**price)));
-    }
-
-    fn price(&self) -> Option<&Arc<Price>> {
-        self.provider.models.get(outgoing::routed_model(self.call, self.target))?.price.as_ref()
     }
 
     /// The provider's error, read as far as is reasonable.
@@ -583,12 +493,14 @@ impl Attempt<'_> {
         StreamTerms { context: self.context(), idle, deadline, recorded, is_followed, is_rest }
     }
 
-    fn source(&self, body: UpstreamBody, attempt: OpenAttempt) -> ProviderSource {
+    fn source(&self, body: UpstreamBody, mut attempt: OpenAttempt, dialect: Dialect) -> ProviderSource {
         let unseen = attempt.unseen_usage();
+        let parts = self.parts(&mut attempt, dialect);
         ProviderSource {
             body,
             attempt,
             unseen,
+            parts,
             provider: Arc::clone(self.provider),
             price: self.price().cloned(),
             retry_on: self.target.pool.retry.on.clone(),

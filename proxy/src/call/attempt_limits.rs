@@ -88,12 +88,8 @@ impl Intended<'_> {
             LimitUnit::Requests => Ok(1),
             LimitUnit::Cost => {
                 let routed = outgoing::routed_model(call, self.target);
-                let price = self.provider.models.get(routed).and_then(|model| model.price.as_ref());
-                let at_most = |tokens| match price {
-                    Some(price) => Ok(budgets::at_most(call, price, tokens)),
-                    None if limit.unpriced_is_free => Ok(0),
-                    None => Err(budgets::unpriced(routed)),
-                };
+                let at_most =
+                    |tokens| budgets::at_most_of(call, (self.provider, routed), tokens, limit.unpriced_is_free);
                 limits::money(call, (limit, key), at_most).map_err(Failure::no_place)?
             }
             _ => limits::tokens(call, limit, key),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluicegate_config::{Model, PicoUsd};
-use sluicegate_dialects::Dialect;
 use sluicegate_dialects::hub::{ServiceTier, Usage};
+use sluicegate_dialects::{AnsweredBy, Dialect};
 
 use crate::api::stored_paths::dialect_of_result;
 use crate::owned::{CountMark, CountedParts};
-use crate::pricing;
+
+use super::part_prices;
 
 /// A line beyond this is not looked at: then nobody knows what the batch used.
 const LONGEST_LINE: usize = 16 << 20;
@@ -29,11 +30,6 @@ struct WireResult<'a> {
 struct WireHolder<'a> {
     #[serde(borrow, alias = "message")]
     body: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireAnswer {
-    model: Option<String>,
 }
 
 /// The reader of one batch's results.
@@ -118,14 +114,13 @@ impl BatchUsage {
     fn add(&mut self, answer: &[u8]) {
         let dialect = dialect_of_result(self.dialect, answer);
         let Ok(Some(usage)) = dialect.usage_of_whole(answer) else { return };
-        let usage = Usage { tier: ServiceTier::Batch, ..usage };
-        let read: Option<WireAnswer> = serde_json::from_slice(answer).ok();
-        let model = read.and_then(|read| read.model).unwrap_or_default();
-        let price = self.model(&model).and_then(|model| model.price.as_ref());
+        let usage = Usage { tier: ServiceTier::Batch, ..usage.believed() };
+        let by = AnsweredBy::of_whole(answer);
+        let price = |model: &str| self.model(model).and_then(|model| model.price.as_deref());
+        let answered = by.model.as_deref().and_then(price);
+        let cost = |tier| part_prices::cost(Usage { tier, ..usage }, answered, (&by, price));
         // No vendor asks more for a batch than for calls.
-        let usual = Usage { tier: ServiceTier::Standard, ..usage };
-        let cost = |price| pricing::cost(&usage, price).or_else(|| pricing::cost(&usual, price));
-        match price.and_then(|price| cost(price)) {
+        match cost(ServiceTier::Batch).or_else(|| cost(ServiceTier::Standard)) {
             Some(cost) => self.cost = PicoUsd(self.cost.0.saturating_add(cost.0)),
             None => self.unpriced = true,
         }

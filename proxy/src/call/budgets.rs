@@ -1,5 +1,6 @@
 //! The budgets of a call: what it may cost at the dearest of its rule's targets, what a refusal says, what answers tell of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,12 +13,12 @@ use crate::api::limit_headers::sends_a_bill;
 use crate::errors::Problem;
 use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget};
 use crate::pricing::cost;
-use crate::state::{Rule, TargetRef};
+use crate::state::{Provider, Rule, TargetRef};
 
 use super::inbound::InboundCall;
-use super::outgoing;
 use super::stored_object::StoredObject;
 use super::times::Times;
+use super::{background, outgoing, part_prices};
 
 /// The headers by which answers tell how the tightest budget stands: what it is, what is left, when it begins anew.
 const DOLLARS: [HeaderName; 3] = [
@@ -107,17 +108,44 @@ pub(super) fn dearest(
             continue;
         };
         let routed = outgoing::routed_model(call, target);
-        let takes = |provider: &&std::sync::Arc<crate::state::Provider>| {
+        let takes = |provider: &&Arc<Provider>| {
             provider.weight > 0
                 && provider.serves(routed)
                 && provider.speaks(call.operation, call.dialect(), routed).is_some()
         };
         for provider in target.pool.providers.iter().filter(takes) {
-            match provider.models.get(routed).and_then(|model| model.price.as_ref()) {
-                Some(price) => most = most.max(at_most(call, price, tokens)),
-                None if unpriced_is_free => {}
-                None => return Err(unpriced(routed)),
-            }
+            most = most.max(at_most_of(call, (provider, routed), tokens, unpriced_is_free)?);
+        }
+    }
+    Ok(most)
+}
+
+/// The most that so many tokens may cost of a provider: by the dearest of the models that the call names.
+///
+/// # Errors
+/// Nobody knows the price of one of them, and that is not free.
+pub(super) fn at_most_of(
+    call: &InboundCall,
+    (provider, routed): (&Provider, &str),
+    tokens: (u64, u64),
+    unpriced_is_free: bool,
+) -> Result<u64, Problem> {
+    let named = |price: Option<&Arc<Price>>, name: &str| match price {
+        Some(price) => Ok(at_most(call, price, tokens)),
+        None if unpriced_is_free => Ok(0),
+        None => Err(unpriced(name)),
+    };
+    let mut most = named(provider.models.get(routed).and_then(|model| model.price.as_ref()), routed)?;
+    // Of a call that is translated no other model is asked.
+    let is_kin = || {
+        let spoken = provider.speaks(call.operation, call.dialect(), routed);
+        spoken.is_some_and(|spoken| spoken.is_kin(call.dialect()))
+    };
+    let others = call.others();
+    if call.operation.generates() && others.are_priced() && is_kin() {
+        for other in others.priced() {
+            let price = part_prices::listed(&provider.models, other).and_then(|model| model.price.as_ref());
+            most = most.max(named(price, other)?);
         }
     }
     Ok(most)
@@ -130,7 +158,7 @@ fn targets(rule: &Rule) -> impl Iterator<Item = (&TargetRef, bool)> {
 
 /// The most that so many tokens cost: a provider may take the prompt for new, or write it to its cache; what the call sends or asks for
 /// beside texts may be all of it, and a dearer tier may answer.
-pub(super) fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u64 {
+fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u64 {
     let says = |word: &str| memchr::memmem::find(&call.body, word.as_bytes()).is_some();
     let fresh = Usage { input, output, ..Usage::default() };
     let reasoned = Usage { reasoning: output, ..fresh };
@@ -153,11 +181,12 @@ pub(super) fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, 
 /// The time after which the reservations of a call are nobody's.
 pub(super) fn lease(call: &InboundCall, rule: &Rule) -> Duration {
     let pools = targets(rule).filter_map(|(target, _)| call.context.ready.target(target));
-    pools.map(|target| Times::of(rule, target.pool).total).max().unwrap_or_default() + GRACE
+    let longest = pools.map(|target| Times::of(rule, target.pool).total).max().unwrap_or_default() + GRACE;
+    if background::is_asked_for(call) { longest.max(background::LONGEST) } else { longest }
 }
 
 /// The refusal of a call to a model that nobody knows the price of.
-pub(super) fn unpriced(model: &str) -> Problem {
+fn unpriced(model: &str) -> Problem {
     let message = format!(
         "This gateway knows no price of the model `{model}`, and a budget or a limit of this call takes nothing for free: have its price \
          configured, or name another model."

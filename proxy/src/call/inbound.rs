@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sluicegate_dialects::continuation::PROMPT;
 use sluicegate_dialects::conversation::{self, CallFacts};
 use sluicegate_dialects::verbatim::{self, CachePlan, Envelope, Enveloped, Field, PathSays, Peek};
-use sluicegate_dialects::{Dialect, Refusal, RequestShape, ToolNames, estimate, hub, side};
+use sluicegate_dialects::{Dialect, OtherModels, Refusal, RequestShape, ToolNames, estimate, hub, side};
 
 use crate::account::Operation;
 use crate::api::named_paths::may_be_repeated;
@@ -72,6 +72,8 @@ pub(super) struct InboundCall {
     neutral: NeutralCell,
     /// The amount that it asks for, as it came.
     asks: OnceCell<AskedAmount>,
+    /// The models that it names beside its own.
+    others: OnceCell<OtherModels>,
     /// The changes that its rule has made.
     changes: Option<ChangedCall>,
     /// The breakpoints that its rule puts into it.
@@ -189,6 +191,7 @@ impl InboundCall {
             model,
             neutral: NeutralCell::default(),
             asks: OnceCell::new(),
+            others: OnceCell::new(),
             changes: None,
             cache_plan: Cell::default(),
             shared: Cell::default(),
@@ -264,6 +267,7 @@ impl InboundCall {
                 changed.peek = self.dialect().peek(&body, path)?;
             }
             changed.body = body;
+            changed.others = OnceCell::new();
             changed.stored = self.stored.clone();
             changed.changes = Some(ChangedCall { made: Arc::clone(made), headers });
         }
@@ -281,7 +285,7 @@ impl InboundCall {
             call.peek =
                 self.dialect().peek(&body, PathSays { model: self.path_model(), stream: Some(self.peek.stream) })?;
             call.body = charge.hold(body);
-            call.asks = OnceCell::new();
+            (call.asks, call.others) = (OnceCell::new(), OnceCell::new());
             call.stored = OnceCell::from(Rc::new(stored));
         }
         Ok(call)
@@ -339,6 +343,7 @@ impl InboundCall {
             model: self.model.clone(),
             neutral: NeutralCell::default(),
             asks: OnceCell::from(self.asks()),
+            others: OnceCell::new(),
             changes: self.changes.clone(),
             cache_plan: self.cache_plan.clone(),
             shared: self.shared.clone(),
@@ -414,6 +419,11 @@ impl InboundCall {
             let input_tokens = estimate::tokens_of_body(&self.body);
             AskedAmount { input_tokens, messages, tools, images, stream: self.streams(), thinking }
         })
+    }
+
+    /// The models that it names beside its own.
+    pub(super) fn others(&self) -> &OtherModels {
+        self.others.get_or_init(|| OtherModels::of(&self.body, self.peek.marks))
     }
 
     /// The path that was asked for.

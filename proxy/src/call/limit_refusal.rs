@@ -15,14 +15,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// The refusal of a call by one of its limits.
 pub(super) fn refused(call: &InboundCall, demands: &[Demand<'_>], refused: LimitRefusal) -> Problem {
-    let limit = demands.get(refused.at).map(|demand| demand.limit);
-    limit.iter().for_each(|limit| call.context.note(|entry| entry.limited(&limit.name)));
-    limit.map_or_else(unavailable, |limit| refusal(limit, refused))
+    let Some(demand) = demands.get(refused.at) else { return unavailable() };
+    call.context.note(|entry| entry.limited(&demand.limit.name));
+    refusal(demand, refused)
 }
 
-/// The limit in its caller's words.
-fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
-    let (amount, window) = (limit.unit.written(limit.amount), &limit.window);
+/// The limit in its caller's words, with the amount that it has now.
+fn limit_in_words((limit, amount): (&PreparedLimit, u64)) -> Cow<'static, str> {
+    let (amount, window) = (limit.unit.written(amount), &limit.window);
     match &limit.per {
         Per::Consumer => format!("{amount} per {window} for each consumer").into(),
         Per::Route => format!("{amount} per {window} for this route").into(),
@@ -31,16 +31,24 @@ fn limit_in_words(limit: &PreparedLimit) -> Cow<'static, str> {
     }
 }
 
-fn refusal(limit: &PreparedLimit, refused: LimitRefusal) -> Problem {
+fn refusal(demand: &Demand<'_>, refused: LimitRefusal) -> Problem {
     if refused.is_unavailable {
         return unavailable();
     }
-    let Some(after) = refused.after else { return larger(limit, limit.amount) };
-    no_room(limit, after)
+    // Its amount may have become another one while the call waited.
+    let limit = (demand.limit, demand.amount);
+    match refused.after {
+        Some(after) => no_room_of(limit, after),
+        None => larger_of(limit, demand.cost),
+    }
 }
 
 /// There is none until then.
 pub(super) fn no_room(limit: &PreparedLimit, after: Duration) -> Problem {
+    no_room_of((limit, limit.amount), after)
+}
+
+fn no_room_of(limit: (&PreparedLimit, u64), after: Duration) -> Problem {
     let seconds = (after.as_secs_f64() * 1_000.0).ceil() / 1_000.0;
     let message =
         format!("Rate limit reached: the limit is {}. Please try again in {seconds}s.", limit_in_words(limit));
@@ -49,9 +57,13 @@ pub(super) fn no_room(limit: &PreparedLimit, after: Duration) -> Problem {
 
 /// The call may use so much, and there is never so much room.
 pub(super) fn larger(limit: &PreparedLimit, most: u64) -> Problem {
+    larger_of((limit, limit.amount), most)
+}
+
+fn larger_of(limit: (&PreparedLimit, u64), most: u64) -> Problem {
     let message = format!(
         "This request is too large: it may use {}, and the limit is {}. Send less, or set a lower limit on the answer's tokens.",
-        limit.unit.written(most),
+        limit.0.unit.written(most),
         limit_in_words(limit)
     );
     limited(message).retry(false, None)

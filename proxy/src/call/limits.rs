@@ -21,8 +21,9 @@ use crate::state::Rule;
 
 use super::budgets::{self, TargetReach};
 use super::inbound::InboundCall;
-use super::limit_queue;
 use super::limit_refusal::{refused, too_large, unavailable};
+use super::stored_call::GivenName;
+use super::{background, limit_queue};
 
 /// The headers by which answers tell how the tightest limit of cost stands: what it is, what is left, when all of it is there again.
 const COST: [HeaderName; 3] = [
@@ -35,7 +36,7 @@ const COST: [HeaderName; 3] = [
 pub(super) fn apply(call: &InboundCall, rule: &Rule) -> bool {
     let own = |consumer: &KnownConsumer| !consumer.limits.is_empty() || !consumer.budgets.is_empty();
     let is_own = !rule.limits.is_empty() || !rule.budgets.is_empty() || call.context.consumer().is_some_and(own);
-    is_own || call.context.budgets_of_caller().next().is_some()
+    is_own || call.context.budgets_of_caller().next().is_some() || background::is_asked_for(call)
 }
 
 /// All that a call has taken of its limits and budgets.
@@ -45,14 +46,18 @@ struct CallHolds {
     budgets: BudgetHolds,
     /// The prompt by which they were taken, where its provider counts it.
     prompt: Option<GuessedPrompt>,
+    /// The name of its answer, and the model that is asked for it, where it is made in the background.
+    later: Option<(GivenName, Box<str>)>,
 }
 
 impl CallHolds {
-    fn of(call: &InboundCall, limits: Holds, budgets: BudgetHolds) -> Self {
+    fn of(call: &InboundCall, limits: Holds, budgets: BudgetHolds) -> Box<Self> {
         let is_read = call.operation.generates() || call.operation.embeds();
         let ratios = || &call.context.worker.limiter.shared().prompts;
         let prompt = is_read.then(|| GuessedPrompt::new(ratios(), call.model(), call.prompt_estimate()));
-        Self { limits, budgets, prompt }
+        let later = call.stored().filter(|_| background::is_asked_for(call));
+        let later = later.map(|stored| (Rc::clone(&stored.given), Box::from(call.model())));
+        Box::new(Self { limits, budgets, prompt, later })
     }
 }
 
@@ -62,7 +67,11 @@ impl Held for CallHolds {
             prompt.is_counted(usage.input);
         }
         self.limits.settle(by, costs);
-        self.budgets.settle(by, costs);
+        let answer = self.later.and_then(|(given, model)| Some((given.borrow_mut().take()?, model)));
+        match answer.filter(|_| by == Settlement::Unknown) {
+            Some((answer, model)) => self.budgets.set_aside((background::name(&answer), &model), costs),
+            None => self.budgets.settle(by, costs),
+        }
     }
 }
 
@@ -144,7 +153,7 @@ async fn with_budgets(
     let context = &call.context;
     match budgets {
         Ok(budgets) => {
-            context.note(|entry| entry.hold(Box::new(CallHolds::of(call, limits, budgets))));
+            context.note(|entry| entry.hold(CallHolds::of(call, limits, budgets)));
             Ok(())
         }
         Err(refused) if lands_softly(refused, rule) => land_softly(call, rule, limits).await,
@@ -172,7 +181,7 @@ async fn land_softly(call: &Rc<InboundCall>, rule: &Rule, limits: Holds) -> Resu
     match budgets {
         Ok(budgets) => {
             context.land_softly();
-            context.note(|entry| entry.hold(Box::new(CallHolds::of(call, limits, budgets))));
+            context.note(|entry| entry.hold(CallHolds::of(call, limits, budgets)));
             Ok(())
         }
         Err(refused) => {

@@ -2,9 +2,9 @@
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `places` waits for a place among those that are worked on, `failover` is
 //! the only loop (with `plan`, `turn`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `times`, `repeat`, `retry_policy`, `retry_after`, `failure`, `nobody` and `count` in it),
-//! `mirror` sends copies, `stored` (with `stored_call`) is about answers that a provider keeps (`sealed_stream` seals their ids in a stream), `stored_exchange` (with `stored_object`) is for calls that ask for those by their ids, `referenced_items` for items that are named so, `named_path` for what passes because a rule names its path,
+//! `mirror` sends copies, `stored` (with `stored_call`) is about answers that a provider keeps (`sealed_stream` seals their ids in a stream), `stored_exchange` (with `stored_object`) is for calls that ask for those by their ids (`background` counts those that were not ready before), `referenced_items` for items that are named so, `named_path` for what passes because a rule names its path,
 //! `answer_stream` and `transcoder` (with `verbatim_stream` and `translated_stream`) are the way back of a stream (`stream_source` is where it comes from, `stream_terms` what it is given and gives, `resume` and `continuation` let one that breaks go on elsewhere), `pending` a stream before its first token,
-//! (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
+//! `whole_answer` reads a whole one, `part_prices` prices what several models had a part in (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
 
 mod access;
 mod affinity;
@@ -13,6 +13,7 @@ mod answer_stream;
 mod answering;
 mod attempt;
 mod attempt_limits;
+mod background;
 mod batch;
 mod batch_usage;
 mod batched;
@@ -57,6 +58,7 @@ mod nobody;
 mod open_attempt;
 mod outgoing;
 mod output_limit;
+mod part_prices;
 mod passed;
 mod passed_stream;
 mod pending;
@@ -89,6 +91,7 @@ mod turn;
 mod vendor_limits;
 mod verbatim_stream;
 mod weigh;
+mod whole_answer;
 mod write_buffer;
 
 pub(crate) use handle::handle;

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{ProviderError, Usage};
+use sluicegate_dialects::side::{self, SideOutput};
 use sluicegate_dialects::sse::SseDecoder;
-use sluicegate_dialects::{Dialect, StreamOptions, side};
+use sluicegate_dialects::{Dialect, StreamOptions};
 
 use crate::state::Provider;
 
@@ -22,8 +23,8 @@ pub(super) struct PassedStream {
     dialect: Dialect,
     /// The reader of its events, where it has any.
     events: Option<SseDecoder>,
-    /// True if its output is images.
-    draws: bool,
+    /// The kind of its output.
+    made: SideOutput,
     began: bool,
     /// True if nothing is an answer, too: a file may be empty.
     may_be_empty: bool,
@@ -44,7 +45,7 @@ impl PassedStream {
             // What was answered before was paid for then, and of what nobody has read nobody says more.
             events: (has_events && call.object().is_none() && call.named().is_none())
                 .then(|| SseDecoder::lenient(MOST_LOOKED_AT)),
-            draws: call.operation.draws(),
+            made: call.operation.makes(),
             began: false,
             may_be_empty: call.named().is_some() || call.object().is_some_and(StoredObject::is_bytes),
             usage: None,
@@ -71,11 +72,11 @@ impl PassedStream {
     pub(super) fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
         self.began |= !data.is_empty();
         self.batch.iter_mut().for_each(|batch| batch.feed(&data));
-        let Self { events, usage, draws, .. } = self;
+        let Self { events, usage, made, .. } = self;
         if let Some(events) = events {
             // It refuses nothing: what is too large goes by.
             let _ = events.push(&data, |event| {
-                if let Ok(Some(said)) = side::usage_of(event.data, *draws) {
+                if let Ok(Some(said)) = side::usage_of(event.data, *made) {
                     *usage = Some(said);
                 }
                 Ok(())
@@ -99,6 +100,11 @@ impl PassedStream {
     pub(super) fn summed(&self) -> Option<(Usage, Option<PicoUsd>)> {
         let used = self.batch.as_ref().map(BatchUsage::so_far);
         used.filter(|(usage, _)| usage.input > 0 || usage.output > 0)
+    }
+
+    /// True if what a batch used is added up as it comes.
+    pub(super) const fn adds_up(&self) -> bool {
+        self.batch.is_some()
     }
 
     /// True if something of it has come.

@@ -1,6 +1,6 @@
 //! The part of a call that is about answers which a provider keeps: whose it is, and what it goes on from.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,6 +11,9 @@ use crate::sealing::{IdKind, IdOwner, IdSealer, SealedId};
 
 use super::sealed_stream::{Keep, SealedStream};
 
+/// The name by which its provider knows an answer, as soon as that has said it.
+pub(super) type GivenName = Rc<RefCell<Option<SealedId>>>;
+
 /// Of a call in a dialect whose providers keep answers, where the gateway has keys.
 pub(super) struct StoredCall {
     pub(super) sealer: Arc<IdSealer>,
@@ -19,6 +22,8 @@ pub(super) struct StoredCall {
     pub(super) previous: Option<PreviousResponse>,
     /// The name that the gateway gives its answer, where the provider's is none that a call could go on from.
     own: OnceCell<Option<OwnName>>,
+    /// The name that the provider gives its answer.
+    pub(super) given: GivenName,
 }
 
 /// A name that the gateway has given, and as the caller knows it.
@@ -54,18 +59,19 @@ impl StoredCall {
             None => Err(sealed),
         };
         let previous = previous.map(open).transpose()?;
-        Ok(Self { sealer, owner, previous, own: OnceCell::new() })
+        Ok(Self { sealer, owner, previous, own: OnceCell::new(), given: GivenName::default() })
     }
 
     /// The same for the same call with another body.
     pub(super) fn same(&self) -> Self {
         let previous = self.previous.as_ref().map(PreviousResponse::same);
-        Self { sealer: Arc::clone(&self.sealer), owner: self.owner, previous, own: OnceCell::new() }
+        let given = Rc::clone(&self.given);
+        Self { sealer: Arc::clone(&self.sealer), owner: self.owner, previous, own: OnceCell::new(), given }
     }
 
     /// The same for the call that says by itself what it goes on from.
     pub(super) fn on_its_own(&self) -> Self {
-        Self { sealer: Arc::clone(&self.sealer), owner: self.owner, previous: None, own: OnceCell::new() }
+        Self { previous: None, ..self.same() }
     }
 
     /// True if what it goes on from is kept by the gateway alone.
@@ -90,16 +96,26 @@ impl StoredCall {
     /// An endpoint's whole answer as the caller is given it.
     pub(super) fn sealed_answer(&self, body: &Bytes, target: u64) -> Bytes {
         let previous = self.previous.as_ref().map(|previous| (&*previous.opened.id, &*previous.sealed));
-        let seal = |id: &str| self.sealer.seal(&self.owner, IdKind::Response, &SealedId { target, id: id.to_owned() });
+        let seal = |id: &str| {
+            let named = SealedId { target, id: id.to_owned() };
+            let sealed = self.sealer.seal(&self.owner, IdKind::Response, &named);
+            self.given.replace(Some(named));
+            sealed
+        };
         stored::renamed_answer(body, seal, previous)
     }
 
     /// The engine that seals the ids in an endpoint's stream.
     pub(super) fn sealed_stream(&self, target: u64, keep: Option<Keep>) -> SealedStream {
-        let (sealer, owner) = (Arc::clone(&self.sealer), self.owner);
+        let (sealer, owner, given) = (Arc::clone(&self.sealer), self.owner, Rc::clone(&self.given));
         let previous = self.previous.as_ref().map(|previous| (previous.opened.id.clone(), previous.sealed.clone()));
         SealedStream::new(
-            Rc::new(move |id| sealer.seal(&owner, IdKind::Response, &SealedId { target, id })),
+            Rc::new(move |id| {
+                let named = SealedId { target, id };
+                let sealed = sealer.seal(&owner, IdKind::Response, &named);
+                given.replace(Some(named));
+                sealed
+            }),
             previous,
             keep,
         )

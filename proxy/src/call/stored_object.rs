@@ -116,6 +116,12 @@ impl StoredObject {
         self.named.as_ref().filter(|_| self.is_bytes()).filter(is_of_batch).map(|named| &named.opened)
     }
 
+    /// The answer that is told again, by its provider's name; `None`: it is none.
+    pub(super) fn answer_again(&self) -> Option<&SealedId> {
+        let named = self.named.as_ref().filter(|named| named.kind == IdKind::Response)?;
+        (self.action == StoredAction::Retrieve).then_some(&named.opened)
+    }
+
     /// The mark of the usage that is counted from now on.
     pub(super) fn counts(&self, mark: Option<CountMark>) {
         drop(self.mark.replace(mark));

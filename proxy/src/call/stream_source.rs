@@ -18,6 +18,7 @@ use crate::state::Provider;
 use crate::upstream::UpstreamBody;
 
 use super::open_attempt::OpenAttempt;
+use super::part_prices::PartPrices;
 use super::retry_policy;
 use super::transcoder::Transcoder;
 
@@ -44,6 +45,8 @@ pub(super) struct ProviderSource {
     pub(super) prompt: u64,
     /// The usage that the stream may leave unsaid until its end.
     pub(super) unseen: UnseenUsage,
+    /// The prices of the models that may have a part in it, where there are others than its own.
+    pub(super) parts: Option<Box<PartPrices>>,
 }
 
 impl StreamSource {
@@ -119,17 +122,25 @@ impl StreamSource {
         let Self::Provider(source) = self else { return None };
         let (said, model) = (transcoder.usage(), transcoder.model());
         let is_text = transcoder.first_token() && !transcoder.passes_unread();
-        let text = is_text.then(|| transcoder.text_bytes()).filter(|_| !whole);
+        let text = is_text.then(|| transcoder.text_bytes());
+        // Whoever has said something, and says that it was nothing, has not counted.
+        let is_uncounted = said.is_some_and(|said| said.is_nothing()) && text.is_some_and(|text| text > 0);
+        let said = said.filter(|_| !is_uncounted);
+        let text = text.filter(|_| !whole || is_uncounted);
         let guess = text.and_then(|text| estimate::used_so_far(said, source.prompt, text));
         let (price, entry) = (source.price.as_deref(), source.attempt.entry());
         entry.tier(transcoder.tier());
         if let Some((usage, cost)) = transcoder.summed() {
             entry.summed_usage(usage, cost);
         }
-        match guess {
+        match (guess.or(said), &source.parts) {
             _ if hidden => entry.unknown_usage(),
-            Some(usage) => entry.estimated_usage(usage, price),
-            None => said.into_iter().for_each(|usage| entry.usage(usage, price)),
+            (None, _) => {}
+            (Some(usage), Some(parts)) => {
+                parts.count(entry, (usage, guess.is_some()), transcoder.answered_by().as_ref());
+            }
+            (Some(usage), None) if guess.is_some() => entry.estimated_usage(usage, price),
+            (Some(usage), None) => entry.usage(usage, price),
         }
         // Of sound that was cut nobody says what it cost.
         if transcoder.passes_unread() && !transcoder.is_free() && transcoder.first_token() {

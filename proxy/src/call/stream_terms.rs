@@ -26,6 +26,20 @@ pub(super) struct StreamTerms {
     pub(super) is_rest: bool,
 }
 
+/// One look at the provider of a stream.
+pub(super) enum Polled {
+    /// Something has come.
+    Some,
+    /// Nothing has.
+    Nothing,
+    /// It is over.
+    End,
+    /// It broke, for this reason.
+    Broken(String),
+    /// There is no memory for what has come.
+    Full(Exhausted),
+}
+
 /// The outcome of the wait for a stream's first token.
 pub(super) enum FirstToken {
     /// It is there (or the whole answer is).

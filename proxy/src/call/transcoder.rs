@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{Event, ProviderError, Reply, ServiceTier, Usage};
 use sluicegate_dialects::observe::ObserverMode;
-use sluicegate_dialects::{Dialect, Reframer, StreamOptions, StreamShadow, StreamSoFar};
+use sluicegate_dialects::{AnsweredBy, Dialect, Reframer, StreamOptions, StreamShadow, StreamSoFar};
 
 use crate::cache::Recorder;
 use crate::state::Provider;
@@ -167,6 +167,11 @@ impl Transcoder {
     /// The usage that is the sum of several answers', and what it costs.
     pub(super) fn summed(&self) -> Option<(Usage, Option<PicoUsd>)> {
         if let Self::Passed(stream) = self { stream.summed() } else { None }
+    }
+
+    /// True if it is added up to its end, whoever reads it.
+    pub(super) fn adds_up(&self) -> bool {
+        if let Self::Passed(stream) = self { stream.adds_up() } else { false }
     }
 
     /// True if nothing is known of its text.
@@ -424,6 +429,22 @@ impl Transcoder {
         match self {
             Self::Verbatim(_) | Self::Passed(_) => None,
             Self::Translated(transcoder) => transcoder.model.as_deref(),
+        }
+    }
+
+    /// Watches for the models behind the answer.
+    pub(super) fn watch_models(&mut self) {
+        if let Self::Verbatim(transcoder) = self {
+            transcoder.observer.watch_models();
+        }
+    }
+
+    /// The models behind the answer as far as it has come, where they are watched for.
+    pub(super) fn answered_by(&self) -> Option<AnsweredBy> {
+        match self {
+            Self::Verbatim(transcoder) => transcoder.observer.answered_by().cloned(),
+            Self::Translated(transcoder) => Some(AnsweredBy { model: transcoder.model.clone(), beside: Vec::new() }),
+            Self::Passed(_) => None,
         }
     }
 

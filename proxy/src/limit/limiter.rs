@@ -33,7 +33,7 @@ pub(crate) struct Demand<'a> {
     pub(crate) key: LimitKey,
     pub(crate) cost: u64,
     /// The amount of the limit, which may have become another one while its call waited.
-    amount: u64,
+    pub(crate) amount: u64,
 }
 
 impl<'a> Demand<'a> {

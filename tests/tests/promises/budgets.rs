@@ -393,6 +393,22 @@ async fn a_shadow_counts_and_a_warning_is_told_and_both_let_calls_in() {
 }
 
 #[tokio::test]
+async fn a_budget_that_leaves_no_room_is_told_as_spent() {
+    let upstream = plain_upstream();
+    let text =
+        pool(&upstream) + &route("") + &consumer("team", KEY, "{amount: \"0.1\", period: Total, alertAt: [100]}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    let mut refused = 0;
+    for _ in 0..80 {
+        refused += u64::from(ask(&client, "m", 10, false).await.status == 429);
+    }
+    let told = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_budget_alerts_total", &[("percent", "100")]);
+    proxy.until("it is told", |proxy| told(proxy) > 0.0).await.unwrap();
+    assert!(refused > 1 && (told(&proxy) - 1.0).abs() < 0.1, "{refused} {}", told(&proxy));
+}
+
+#[tokio::test]
 async fn an_amount_that_shrinks_holds_at_once_and_one_that_grows_is_not_given_twice() {
     let upstream = plain_upstream();
     let text = |amount: &str| {

@@ -24,9 +24,14 @@ async fn line_of(proxy: &Proxy) -> Value {
 }
 
 /// A call to a provider of this kind that answers so, and what was written of it.
-async fn booked(kind: &str, acts: Vec<Act>, (path, body): (&str, String)) -> (Value, f64, f64) {
+async fn booked(kind: &str, acts: Vec<Act>, call: (&str, String)) -> (Value, f64, f64) {
+    booked_of(kind, PRICE, acts, call).await
+}
+
+/// The same of a provider with these models.
+async fn booked_of(kind: &str, models: &str, acts: Vec<Act>, (path, body): (&str, String)) -> (Value, f64, f64) {
     let upstream = Upstream::always(acts).unwrap();
-    let text = pool("p", &[provider("only", kind, upstream.address, PRICE)], "") + &route("m", "p");
+    let text = pool("p", &[provider("only", kind, upstream.address, models)], "") + &route("m", "p");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let _ = proxy.client().post(path, &[], body).await;
     let line = line_of(&proxy).await;
@@ -133,6 +138,102 @@ async fn a_stream_that_is_cut_costs_by_the_tier_that_it_said() {
         let (usual, ..) = booked("OpenAI", whole_price.clone(), call).await;
         assert_eq!((&flex["usage_estimated"], &flex["service_tier"]), (&json!(true), &json!("flex")), "{flex}");
         assert!((millionths(&flex) * 2.0 - millionths(&usual)).abs() < 0.001, "{flex} {usual}");
+    }
+}
+
+#[tokio::test]
+async fn each_model_that_has_a_part_in_an_answer_costs_its_own_price() {
+    let models = "models: [{name: m, price: {inputPerMillion: '1', outputPerMillion: '5'}}, {name: large, price: {inputPerMillion: '100', outputPerMillion: '500'}}, {name: unpriced}]";
+    let with = |body: String, more: &str| body.replacen('{', &format!("{{{more},"), 1);
+    let whole = |model: &str, iterations: Value| {
+        let usage = json!({"input_tokens": 10, "output_tokens": 2, "iterations": iterations});
+        let body = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": model, "stop_reason": "end_turn",
+            "content": [{"type": "text", "text": "x"}], "usage": usage});
+        vec![answer(200, JSON, body.to_string().as_bytes())]
+    };
+    let streamed = |model: &str, iterations: Value| {
+        let start = json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant",
+            "model": model, "content": [], "usage": {"input_tokens": 10, "output_tokens": 1}}});
+        let delta = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": 2, "iterations": iterations}});
+        let text = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}});
+        let block = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}});
+        let stop = json!({"type": "content_block_stop", "index": 0});
+        let end = json!({"type": "message_stop"});
+        let event = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
+        stream(&[start, block, text, stop, delta, end].iter().map(event).collect::<String>())
+    };
+    let fallbacks = r#""fallbacks":[{"model":"large"},{"model":"unpriced"}]"#;
+    let advisor = r#""tools":[{"type":"advisor_20260301","name":"advisor","model":"large"}]"#;
+    let declined = json!([{"type": "message", "model": "m", "input_tokens": 9, "output_tokens": 0},
+        {"type": "fallback_message", "model": "large", "input_tokens": 10, "output_tokens": 2}]);
+    let advice = json!([{"type": "message", "input_tokens": 10, "output_tokens": 2},
+        {"type": "advisor_message", "model": "large", "input_tokens": 3, "output_tokens": 1}]);
+    let (own, large) = (10.0 + 10.0, 1_000.0 + 1_000.0);
+    for (more, model, iterations, expected) in [
+        (r#""top_p":1"#, "large", Value::Null, Some(own)),
+        (fallbacks, "m", Value::Null, Some(own)),
+        (fallbacks, "large-20260101", declined, Some(large)),
+        (fallbacks, "unpriced", Value::Null, None),
+        (r#""fallbacks":"default""#, "large", Value::Null, Some(large)),
+        (advisor, "m", advice, Some(own + 300.0 + 500.0)),
+    ] {
+        for is_stream in [false, true] {
+            let acts = if is_stream { streamed(model, iterations.clone()) } else { whole(model, iterations.clone()) };
+            let call = (MESSAGES, with(message("m", is_stream), more));
+            let (line, cost, unknown) = booked_of("Anthropic", models, acts, call).await;
+            match expected {
+                Some(expected) => {
+                    assert!((millionths(&line) - expected).abs() < 0.001, "{more} {is_stream}: {line}");
+                    assert!((cost * 1e6 - expected).abs() < 0.001 && unknown < 0.1, "{more} {is_stream}: {cost}");
+                }
+                None => assert_eq!((&line["cost_usd"], unknown), (&Value::Null, 1.0), "{more} {is_stream}: {line}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_whose_provider_says_that_it_used_nothing_is_estimated() {
+    let nothing = json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0});
+    let (whole, streamed) = (chat_answer(&nothing, "default"), chat_stream(&nothing, "default"));
+    for (acts, call) in [
+        (whole.clone(), (CHAT, chat("m", false))),
+        (streamed.clone(), (CHAT, chat("m", true))),
+        (whole, (MESSAGES, message("m", false))),
+        (streamed, (MESSAGES, message("m", true))),
+    ] {
+        let (line, cost, unknown) = booked("OpenAI", acts, call.clone()).await;
+        assert!(cost > 0.0 && unknown < 0.1, "{call:?}: {line}");
+        assert_eq!(line["usage_estimated"], true, "{call:?}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn usage_counts_wherever_a_chunk_has_it() {
+    let usage = json!({"prompt_tokens": 100, "completion_tokens": 50, "cached_tokens": 40});
+    let choice = json!({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"});
+    let with_usage = json!({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop", "usage": usage});
+    for chunk in [
+        json!({"id": "c", "model": "m", "choices": [with_usage]}),
+        json!({"id": "c", "model": "m", "choices": [choice], "x_groq": {"id": "r", "usage": usage}}),
+    ] {
+        for call in [(CHAT, chat("m", true)), (MESSAGES, message("m", true))] {
+            let acts = stream(&format!("data: {chunk}\n\ndata: [DONE]\n\n"));
+            let (line, ..) = booked("OpenAI", acts, call).await;
+            assert!((millionths(&line) - (60.0 + 4.0 + 250.0)).abs() < 0.001, "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_before_its_first_word_costs_nothing() {
+    let start = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":100,"output_tokens":1}}}"#;
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let events = format!("event: message_start\ndata: {start}\n\nevent: error\ndata: {error}\n\n");
+    for call in [(MESSAGES, message("m", true)), (CHAT, chat("m", true))] {
+        let (line, cost, unknown) = booked("Anthropic", stream(&events), call).await;
+        assert_eq!((line["cost_usd"].as_f64(), cost, unknown), (Some(0.0), 0.0, 0.0), "{line}");
     }
 }
 

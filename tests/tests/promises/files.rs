@@ -6,7 +6,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Received, Upstream, answer};
+use sluicegate_tests::upstream::{Act, Gate, Received, Upstream, answer, chunk, last_chunk, stream_head};
 
 use crate::resources::{pool, provider, route};
 
@@ -557,6 +557,47 @@ async fn what_a_batch_used_is_counted_once_by_its_own_price() {
     let refused = call(&client, ("one", &JSON), ("POST", "/v1/batches"), &batch).await;
     assert_eq!(refused.status, 429, "{}", refused.text());
     assert_eq!(call(&client, ("one", &[]), ("GET", &path), "").await.status, 200);
+}
+
+#[tokio::test]
+async fn results_whose_fetch_is_left_are_counted_whole() {
+    let gate = Gate::default();
+    let (opened, file) = (gate.clone(), keys());
+    let line =
+        json!({"custom_id": "1", "response": {"status_code": 200, "body": {"object": "chat.completion", "model": "m",
+        "choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 10}}}})
+        .to_string()
+            + "\n";
+    let upstream = Upstream::start(move |received| {
+        if received.head.starts_with("GET /v1/files/file-out/content ") {
+            let rest = [Act::Until(opened.clone()), chunk(line.as_bytes()), last_chunk()];
+            return [stream_head(), chunk(line.as_bytes())].into_iter().chain(rest).collect();
+        }
+        let body = match received.head.starts_with("POST /v1/files ") {
+            true => json!({"id": "file-in", "object": "file", "purpose": "batch"}),
+            false => json!({"id": "batch_1", "object": "batch", "input_file_id": "file-in", "output_file_id": "file-out", "status": "completed"}),
+        };
+        vec![answer(200, &JSON, body.to_string().as_bytes())]
+    })
+    .unwrap();
+    let price = "models: [{name: m, price: {inputPerMillion: \"1000\", outputPerMillion: \"2000\"}}]";
+    let proxy = start(&(pool("p", &[provider("a", "OpenAI", upstream.address, price)], "") + &route("m", "p")), &file);
+    let client = proxy.client();
+    let input = id(&uploaded(&client, "one", &[("purpose", "batch"), ("file", &self::line("m"))], &[]).await);
+    let batch =
+        json!({"input_file_id": input, "endpoint": "/v1/chat/completions", "completion_window": "24h"}).to_string();
+    let made = call(&client, ("one", &JSON), ("POST", "/v1/batches"), &batch).await.json();
+    let path = format!("/v1/files/{}/content", made["output_file_id"].as_str().unwrap());
+    let request = Request::get(&path).header("authorization", "Bearer one").body(Full::default()).unwrap();
+    let response = client.open(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    drop(response);
+    gate.open();
+    let cost = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_cost_usd_total", &[]);
+    proxy.until("both lines are counted", |proxy| (cost(proxy) - 0.24).abs() < 1e-9).await.unwrap();
+    // Whoever fetches them again pays nothing.
+    assert_eq!(call(&client, ("one", &[]), ("GET", &path), "").await.status, 200);
+    assert!((cost(&proxy) - 0.24).abs() < 1e-9);
 }
 
 #[tokio::test]

@@ -378,3 +378,38 @@ async fn items_that_a_call_names_are_said_in_its_own_words() {
         assert_eq!(upstream.calls() + keeps.calls(), calls);
     }
 }
+
+#[tokio::test]
+async fn what_an_answer_of_the_background_used_is_counted_when_it_is_fetched_for_the_first_time() {
+    let upstream = Upstream::start(|received| {
+        let is_made = received.head.starts_with("POST");
+        let mut body = whole("resp_a0", &Value::Null);
+        body["background"] = json!(true);
+        if is_made {
+            (body["status"], body["usage"], body["output"]) = (json!("queued"), Value::Null, json!([]));
+        }
+        vec![answer(200, &JSON, body.to_string().as_bytes())]
+    })
+    .unwrap();
+    let models = "models: [{name: m, price: {inputPerMillion: \"1000\", outputPerMillion: \"1000\"}}]";
+    let lines = "    targets: [{poolRef: {name: p}}]\n    limits: {budgets: [{amount: \"1\", period: Total}]}\n";
+    let text = pool("p", &[provider("a", "OpenAI", upstream.address, models)], "") + &rule("m", lines);
+    let file = keys();
+    let proxy = start(&text, &file, &["--workers", "1"]);
+    let client = proxy.client();
+    let asked = json!({"model": "m", "input": "x", "background": true, "max_output_tokens": 50}).to_string();
+    let make = async || client.post(RESPONSES, &[("authorization", "Bearer one")], asked.clone()).await.unwrap();
+    let left = |answer: &Answer| answer.header("x-sluicegate-budget-remaining").parse::<f64>().unwrap();
+    let cost = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_cost_usd_total", &[]);
+    let first = make().await;
+    let unknown = |proxy: &Proxy| proxy.metrics().unwrap().sum("sluicegate_cost_unknown_total", &[]);
+    proxy.until("nobody knows what it uses", |proxy| unknown(proxy) > 0.5).await.unwrap();
+    let path = format!("{RESPONSES}/{}", first.json()["id"].as_str().unwrap());
+    for _ in 0..2 {
+        assert!(call(&client, "one", "GET", &path).await.is_good());
+        proxy.until("it is counted", |proxy| (cost(proxy) - 0.012).abs() < 1e-9).await.unwrap();
+    }
+    // What was reserved for it is given back but for its cost.
+    assert!((left(&first) - left(&make().await) - 0.012).abs() < 1e-9);
+    assert!((cost(&proxy) - 0.012).abs() < 1e-9);
+}

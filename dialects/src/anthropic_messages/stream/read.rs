@@ -4,7 +4,7 @@ use crate::anthropic_messages::usage::MessagesUsage;
 use crate::anthropic_messages::{error, stop};
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
-use crate::hub::{Delta, Event, PartKind, ProviderError, Stop};
+use crate::hub::{Delta, Event, PartKind, ProviderError, Stop, Usage};
 use crate::scan::is_plain;
 use crate::spoke::DecodeStream;
 use crate::sse;
@@ -65,6 +65,8 @@ pub(crate) struct MessagesReader {
     open: Vec<OpenBlock>,
     tally: MessagesUsage,
     started: bool,
+    /// True if a block has begun.
+    begun: bool,
     /// True if a tool was called.
     called: bool,
     /// It has said why it ended.
@@ -204,6 +206,10 @@ impl MessagesReader {
             "ping" => out.push(Event::Alive),
             "error" => {
                 self.over = true;
+                // Of an answer that never began the vendor counts nothing, whatever it has said of the prompt.
+                if self.started && !self.begun && !self.finished {
+                    out.push(Event::Usage(Usage::default()));
+                }
                 out.push(Event::Error(error::in_stream(data)));
             }
             _ => out.extend(foreign(kind.as_bytes(), data)),
@@ -293,6 +299,7 @@ impl MessagesReader {
         };
         let call = matches!(kind, PartKind::ToolCall { .. });
         self.called |= call;
+        self.begun = true;
         self.open.push(OpenBlock {
             index: part,
             known: !matches!(kind, PartKind::Other { .. }),

@@ -242,6 +242,12 @@ fn a_count_is_one_however_its_server_writes_numbers() {
         br#"{"id":"e","embeddings":{"float":[[0.5]]},"texts":["x"],"meta":{"billed_units":{"input_tokens":8}}}"#;
     let used = Usage { input: 8, ..Usage::default() };
     assert_eq!(Dialect::CohereChat.usage_of_whole(billed).unwrap(), Some(used));
+    let pictures = br#"{"id":"e","embeddings":{"float":[[0.5]]},"meta":{"billed_units":{"input_tokens":8,"image_tokens":50,"images":1}}}"#;
+    let used = Usage { input: 58, image_input: 50, ..Usage::default() };
+    assert_eq!(Dialect::CohereChat.usage_of_whole(pictures).unwrap(), Some(used));
+    let vectors = br#"{"embedding":{"values":[0.5]},"usageMetadata":{"promptTokenCount":80,"promptTokenDetails":[{"modality":"IMAGE","tokenCount":50}]}}"#;
+    let used = Usage { input: 80, image_input: 50, ..Usage::default() };
+    assert_eq!(Dialect::Gemini.usage_of_whole(vectors).unwrap(), Some(used));
     let searched = br#"{"results":[],"meta":{"billed_units":{"search_units":1}}}"#;
     assert_eq!(Dialect::CohereChat.usage_of_whole(searched).unwrap(), None);
     let vectors = br#"{"object":"list","data":[{"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":7.0}}"#;

@@ -22,6 +22,9 @@ pub(super) struct Chunk<'a> {
     pub(super) service_tier: ServiceTier,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
+    /// Groq's own words.
+    #[serde(borrow)]
+    pub(super) x_groq: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +40,9 @@ pub(super) struct ChunkChoice<'a> {
     pub(super) matched_stop: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
+    /// Moonshot's place for it.
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
     /// OpenRouter's place for an error of this answer alone.
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,

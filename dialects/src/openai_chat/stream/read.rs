@@ -128,13 +128,14 @@ impl ReadState {
     }
 
     fn chunk(&mut self, chunk: Chunk<'_>, data: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
-        let Chunk { id, model, created, choices, usage, service_tier, error } = chunk;
+        let Chunk { id, model, created, choices, usage, service_tier, error, x_groq } = chunk;
         if error.is_some() {
             self.fail(error::decode(0, data), out);
             return Ok(());
         }
         let choices = choices.unwrap_or_default();
         self.tier = service_tier.or(self.tier);
+        let usage = usage.or_else(|| wire::usage_within(choices.iter().map(|choice| choice.usage), x_groq));
         let usage = usage.and_then(|raw| wire::usage_at(raw, self.tier));
         if choices.is_empty() && usage.is_none() {
             // Azure opens with a chunk of filter results, which has no id yet.
@@ -158,7 +159,7 @@ impl ReadState {
     }
 
     fn choice(&mut self, chunk: ChunkChoice<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
-        let ChunkChoice { index, delta, finish_reason, stop_reason, matched_stop, logprobs, error } = chunk;
+        let ChunkChoice { index, delta, finish_reason, stop_reason, matched_stop, logprobs, error, usage: _ } = chunk;
         let choice = index.unwrap_or(0);
         if choice >= MOST_CHOICES {
             return Err(Malformed::new(format!("a chunk of the stream is for answer {choice}")));

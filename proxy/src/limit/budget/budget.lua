@@ -109,8 +109,12 @@ if thresholds ~= '' then
   end
   local used = sum
   if reserved ~= '0' then used = text(math.max(0, tonumber(sum) - math.max(0, tonumber(reserved)))) end
-  for threshold in string.gmatch(thresholds, '%d+') do
-    if fits(threshold, used) then crossed = crossed + 1 end
+  -- A call that what is spent leaves no room for: all of it is as good as spent.
+  local is_over = granted == 0 and call ~= '' and room ~= '' and room ~= '*' and not fits(used, room)
+  local number = 0
+  for threshold, whole in string.gmatch(thresholds, '(%d+)(!?)') do
+    number = number + 1
+    if fits(threshold, used) or (is_over and whole == '!') then crossed = number end
   end
   if crossed > told then redis.call('HSET', sums, 'a', crossed) end
 end

@@ -2,6 +2,7 @@
 //! without it since, and the counts of what became of it all.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluicegate_config::BudgetUnit;
@@ -9,6 +10,7 @@ use sluicegate_config::rollout::{BudgetUse, Exceeded, SubjectsUse};
 
 use super::super::fleet::Fleet;
 use super::super::prepared::LimitKey;
+use super::later::LateCalls;
 use super::period::BudgetPlace;
 use super::prepared::{AboutBudget, PreparedBudget};
 use super::subjects::{SUBJECT_MARK, SubjectGroups};
@@ -51,6 +53,10 @@ pub struct SharedBudgets {
     alerts: Mutex<BTreeMap<(Arc<str>, u8), u64>>,
     /// The time since when this process has counted, in seconds since 1970.
     begun: i64,
+    /// The reservations that are settled when something is fetched.
+    late: Mutex<LateCalls>,
+    /// The latest time that was looked at, in milliseconds since 1970.
+    latest: AtomicI64,
 }
 
 /// This process's count of one budget.
@@ -86,6 +92,8 @@ impl SharedBudgets {
             fleet,
             alerts: Mutex::default(),
             begun: jiff::Timestamp::now().as_second(),
+            late: Mutex::default(),
+            latest: AtomicI64::new(i64::MIN / 2),
         }
     }
 
@@ -111,9 +119,27 @@ impl SharedBudgets {
         alerts.iter().map(|((of, percent), count)| (Arc::clone(of), *percent, *count)).collect()
     }
 
+    /// The reservations that are settled when something is fetched, where this process counts alone.
+    pub(super) fn late(&self) -> MutexGuard<'_, LateCalls> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Now, in milliseconds since 1970, by Redis's clock as far as it is known.
     pub(super) fn now(&self) -> i64 {
         self.fleet.clock.now()
+    }
+
+    /// The same for a process that counts alone: a clock that is set back a little stands still, so that no period that is over begins
+    /// once more.
+    pub(super) fn steady_now(&self) -> i64 {
+        let now = self.now();
+        let latest = self.latest.fetch_max(now, Ordering::Relaxed).max(now);
+        if latest - now <= AHEAD * 1_000 {
+            return latest;
+        }
+        // What was later was wrong.
+        self.latest.store(now, Ordering::Relaxed);
+        now
     }
 
     /// Redis has said its time, in milliseconds since 1970.
@@ -148,17 +174,17 @@ impl SharedBudgets {
         let taken = self.with(place, |count| {
             let (before, after) = (clamped(count.spent), count.spent.saturating_add(cost.into()));
             if budget.refuses_to_spend(cost) && after > budget.amount.into() {
-                return Err(before);
+                return (Err(before), count.cross(&budget.about, (cost <= budget.amount).then_some(cost)));
             }
             count.spent = after;
             count.reserved = count.reserved.saturating_add(cost.into());
-            Ok((before, count.cross(&budget.about)))
+            (Ok(before), count.cross(&budget.about, None))
         });
         // There are more budgets than this process counts.
-        let beyond = if budget.refuses_to_spend(cost) { Err(budget.amount) } else { Ok((0, (0, 0))) };
-        let (before, crossing) = taken.unwrap_or(beyond)?;
+        let beyond = if budget.refuses_to_spend(cost) { Err(budget.amount) } else { Ok(0) };
+        let (before, crossing) = taken.unwrap_or((beyond, (0, 0)));
         self.alert(&budget.about, crossing);
-        Ok(before)
+        before
     }
 
     /// A part that was taken where nobody else counts turns out to be another number.
@@ -166,7 +192,7 @@ impl SharedBudgets {
         let crossing = self.with(place, |count| {
             count.spent = count.spent.saturating_sub(reserved.into()).saturating_add(used.into());
             count.reserved = count.reserved.saturating_sub(reserved.into());
-            count.cross(about)
+            count.cross(about, None)
         });
         if let Some(crossing) = crossing {
             self.alert(about, crossing);
@@ -298,10 +324,16 @@ impl SharedBudgets {
 }
 
 impl BudgetCount {
-    /// The numbers of thresholds that were told of, and are crossed.
-    fn cross(&mut self, about: &Arc<AboutBudget>) -> (usize, usize) {
+    /// The numbers of thresholds that were told of, and are crossed. `refused`: so much was asked for, and there is no room for it: if what
+    /// is spent leaves none, all of it is as good as spent.
+    fn cross(&mut self, about: &Arc<AboutBudget>, refused: Option<u64>) -> (usize, usize) {
         // What is reserved is not spent yet.
-        let spent = self.spent.saturating_sub(self.reserved);
+        let mut spent = self.spent.saturating_sub(self.reserved);
+        if let (Some(cost), Some(amount)) = (refused, about.whole())
+            && spent.saturating_add(cost.into()) > amount.into()
+        {
+            spent = spent.max(amount.into());
+        }
         let crossed = about.alerts.iter().filter(|(_, at)| u128::from(*at) <= spent).count();
         let told = self.told;
         self.told = told.max(crossed);
@@ -341,5 +373,57 @@ mod tests {
         assert_eq!(budgets.share(10, &of(2_000), 6), Err(()));
         budgets.set_clock(3_000_001);
         assert_eq!((budgets.share(10, &of(3_000), 6), budgets.share(10, &of(2_000), 1)), (Ok(()), Err(())));
+    }
+
+    fn budget(alert_at: Vec<u8>) -> PreparedBudget {
+        let from = sluicegate_config::Budget {
+            of: "LLMConsumer a/b".to_owned(),
+            key: None,
+            unit: BudgetUnit::Usd,
+            amount: 100,
+            period: sluicegate_config::BudgetPeriod::Daily,
+            time_zone: String::new(),
+            shadow: false,
+            on_exceeded: sluicegate_config::BudgetExceeded::Reject,
+            unpriced_is_free: false,
+            on_unavailable: sluicegate_config::OnUnavailable::Share,
+            alert_at,
+        };
+        PreparedBudget::of("", &from)
+    }
+
+    #[test]
+    fn a_call_that_what_is_spent_leaves_no_room_for_is_told_as_all_of_it() {
+        let (budgets, budget) = (SharedBudgets::new(Arc::new(Fleet::new(""))), budget(vec![50, 100]));
+        let place = BudgetPlace { key: budget.key, period: Period { start: 0, end: None } };
+        let told = || budgets.alerts().into_iter().map(|(_, percent, count)| (percent, count)).collect::<Vec<_>>();
+        assert_eq!(budgets.alone(&budget, &place, 60), Ok(0));
+        // What is only reserved may be given back, and what is more than all of it tells of nothing.
+        assert_eq!(budgets.alone(&budget, &place, 50), Err(60));
+        assert_eq!(budgets.alone(&budget, &place, 101), Err(60));
+        assert!(told().is_empty());
+        budgets.settle_alone(&budget.about, &place, (60, 60));
+        assert_eq!(told(), [(50, 1)]);
+        for _ in 0..2 {
+            assert_eq!(budgets.alone(&budget, &place, 50), Err(60));
+            assert_eq!(told(), [(50, 1), (100, 1)]);
+        }
+        assert_eq!(budgets.alone(&budget, &place, 40), Ok(60));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_a_little_stands_still() {
+        let budgets = SharedBudgets::new(Arc::new(Fleet::new("")));
+        for (clock, steady) in [
+            (5_000_000, 5_000_000),
+            (4_999_000, 5_000_000),
+            (4_940_500, 5_000_000),
+            (4_000_000, 4_000_000),
+            (4_000_500, 4_000_500),
+        ] {
+            budgets.set_clock(clock);
+            let now = budgets.steady_now();
+            assert!((steady..steady + 400).contains(&now), "{clock}: {now}");
+        }
     }
 }

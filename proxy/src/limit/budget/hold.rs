@@ -45,6 +45,10 @@ pub(super) trait ReservationKeeper {
     /// So much of it was used.
     fn settle(&self, reservation: &Reservation, used: u64);
 
+    /// They are settled later, by whoever knows what the thing of this name used, which is by this model.
+    /// Each is beside what other attempts used.
+    fn set_aside(&self, what: ([u8; 32], &str), reservations: Vec<(Reservation, u64)>);
+
     /// A call's answer had so many tokens.
     fn learn(&self, reservation: &Reservation, output: u64);
 }
@@ -78,6 +82,16 @@ impl BudgetHolds {
     /// True if one of them counts within this process's part of what was left.
     pub(super) fn is_shared_out(&self) -> bool {
         self.reservations.iter().any(|reservation| reservation.is_shared_out)
+    }
+
+    /// The call is over, and nobody knows yet what its answer uses, which has this name and is by this model.
+    pub(crate) fn set_aside(mut self, what: ([u8; 32], &str), costs: Costs) {
+        let beside = |reservation: Reservation| {
+            let used = used(&reservation, Settlement::Used(None), costs);
+            (reservation, used)
+        };
+        let all = std::mem::take(&mut self.reservations).into_iter().map(beside).collect();
+        self.keeper.set_aside(what, all);
     }
 
     /// The call is over.

@@ -6,14 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::redis::{Cmd, Value};
 use futures_util::future::{join_all, ready};
-use sluicegate_config::{BudgetUnit, OnUnavailable};
+use sluicegate_config::{BudgetUnit, OnUnavailable, PicoUsd};
+use sluicegate_dialects::hub::Usage;
 
 use super::super::beat::{self, Teller};
 use super::super::heat::AskTurn;
 use super::batches::{BatchTelling, Batches, Entry, Heard};
 use super::counts::{CheckOutcome, SharedBudgets};
 use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
+use super::later::{LateReservation, LateReservations};
 use super::leases::{BudgetLeases, LIFE, LeaseNews, LeaseTerms};
 use super::period::BudgetPlace;
 use super::prepared::{AboutBudget, PreparedBudget};
@@ -24,6 +27,9 @@ use crate::redis::{RedisClient, Unanswered};
 const FAREWELL: Duration = Duration::from_secs(2);
 /// No more than this part of what is left of a budget is reserved ahead.
 const PART_AHEAD: u64 = 8;
+
+/// What a call used whose answer nobody fetches for so long is never known.
+const LATEST: Duration = Duration::from_secs(30 * 86_400);
 
 /// The part that a call would reserve of one budget.
 pub(crate) struct BudgetDemand<'a> {
@@ -55,7 +61,7 @@ impl BudgetTold {
 /// A budget has no room.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BudgetRefusal {
-    /// The place of the budget among those that were asked.
+    /// The place of the budget among those that were asked: of several the one that begins anew last.
     pub(crate) at: usize,
     /// The rest of it; `None`: nobody could be asked.
     pub(crate) remaining: Option<u64>,
@@ -63,6 +69,15 @@ pub(crate) struct BudgetRefusal {
     pub(crate) until: Option<i64>,
     /// True if all that have no room let the call go to what costs less.
     pub(crate) lands_softly: bool,
+}
+
+impl BudgetRefusal {
+    /// True if its budget has no room for longer than another one's: a call that is refused by several comes too soon when the first
+    /// of them begins anew. Of one that nobody could be asked for nobody knows.
+    fn lasts_longer(&self, other: &Self) -> bool {
+        let lasts = |refusal: &Self| (refusal.remaining.is_some(), refusal.until.is_none(), refusal.until);
+        lasts(self) > lasts(other)
+    }
 }
 
 /// One worker's handle.
@@ -151,8 +166,11 @@ impl BudgetKeeper {
                     }
                     let remaining = (!is_away).then_some(asked.told.remaining);
                     let until = asked.told.until;
-                    let first = refused.get_or_insert(BudgetRefusal { at, remaining, until, lands_softly: true });
-                    first.lands_softly &= !is_away && demand.budget.lands_softly();
+                    let this = BudgetRefusal { at, remaining, until, lands_softly: true };
+                    let soft = refused.is_none_or(|before| before.lands_softly);
+                    let last = refused.filter(|before| !this.lasts_longer(before)).unwrap_or(this);
+                    let lands_softly = soft && !is_away && demand.budget.lands_softly();
+                    refused = Some(BudgetRefusal { lands_softly, ..last });
                 }
             }
             all.push(asked.told);
@@ -169,6 +187,26 @@ impl BudgetKeeper {
         CallLease {
             call: format!("{}-{number:x}", self.name).into(),
             millis: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The reservations of a call that is over, to be settled by what the thing of this name used. `None`: they were, or nobody can say.
+    pub(crate) async fn take_late(&self, name: [u8; 32]) -> Option<LateReservations> {
+        let Some(redis) = &self.redis else { return self.shared.late().take(&name) };
+        let key = late_key(&name);
+        let mut command = Cmd::new();
+        command.arg("GETDEL").arg(&key);
+        match redis.pipeline(&[&key], &[command]).await.ok()?.pop()?.ok()? {
+            Value::BulkString(text) => serde_json::from_slice(&text).ok(),
+            _ => None,
+        }
+    }
+
+    /// Settles them.
+    pub(crate) fn settle_late(&self, reserved: LateReservations, usage: Usage, cost: Option<PicoUsd>) {
+        for late in reserved.all {
+            let used = late.used(usage, cost);
+            self.settle(&late.reservation(), used);
         }
     }
 
@@ -198,7 +236,9 @@ impl BudgetKeeper {
     }
 
     fn place(&self, budget: &PreparedBudget) -> BudgetPlace {
-        BudgetPlace { key: budget.key, period: budget.period_at(self.shared.now().div_euclid(1_000)) }
+        // Redis's own clock decides where there is one.
+        let now = if self.redis.is_some() { self.shared.now() } else { self.shared.steady_now() };
+        BudgetPlace { key: budget.key, period: budget.period_at(now.div_euclid(1_000)) }
     }
 
     fn alone(&self, demand: &BudgetDemand<'_>) -> BudgetAsked {
@@ -516,9 +556,25 @@ impl ReservationKeeper for BudgetKeeper {
         self.tell(*place, about, entry);
     }
 
+    fn set_aside(&self, (name, model): ([u8; 32], &str), reservations: Vec<(Reservation, u64)>) {
+        let late = |(reservation, beside): &(Reservation, u64)| LateReservation::of(reservation, *beside);
+        let all = LateReservations { model: model.to_owned(), all: reservations.iter().map(late).collect() };
+        match (&self.redis, serde_json::to_vec(&all)) {
+            (None, _) => self.shared.late().add(name, all),
+            (Some(redis), Ok(text)) => redis.set(&late_key(&name), &text, LATEST),
+            // They stay as they were reserved.
+            (Some(_), Err(_)) => {}
+        }
+    }
+
     fn learn(&self, reservation: &Reservation, output: u64) {
         self.shared.learn(&reservation.place.key, output);
     }
+}
+
+/// The key in Redis of the reservations that are settled when the thing of this name is fetched.
+fn late_key(name: &[u8; 32]) -> String {
+    format!("sluicegate:{{{}}}:later", blake3::Hash::from_bytes(*name).to_hex())
 }
 
 fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, (booked, is_shared_out): (Booked, bool)) -> Reservation {
@@ -544,5 +600,22 @@ fn told(budget: &PreparedBudget, place: &BudgetPlace, (before, cost): (u64, u64)
         until: place.period.end,
         is_shadow: budget.shadow,
         is_exceeded: spent > budget.amount,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_budgets_without_room_the_one_that_begins_anew_last_is_told() {
+        let of =
+            |remaining: Option<u64>, until: Option<i64>| BudgetRefusal { at: 0, remaining, until, lands_softly: true };
+        let in_order = [of(None, Some(9)), of(Some(1), Some(3)), of(Some(1), Some(4)), of(Some(1), None)];
+        for (at, one) in in_order.iter().enumerate() {
+            for (other_at, other) in in_order.iter().enumerate() {
+                assert_eq!(one.lasts_longer(other), at > other_at, "{one:?} {other:?}");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ mod counts;
 pub(crate) mod fuzzing;
 mod hold;
 mod keeper;
+mod later;
 mod leases;
 mod period;
 mod prepared;

@@ -20,6 +20,11 @@ pub(super) struct AboutBudget {
 }
 
 impl AboutBudget {
+    /// All of it, where that is told of.
+    pub(super) fn whole(&self) -> Option<u64> {
+        self.alerts.iter().find(|(percent, _)| *percent == 100).map(|(_, amount)| *amount)
+    }
+
     /// The highest of so many percentages; 0: there is none.
     pub(super) fn reached(&self, crossed: usize) -> u8 {
         crossed.checked_sub(1).and_then(|last| self.alerts.get(last)).map_or(0, |(percent, _)| *percent)

@@ -72,7 +72,9 @@ impl SpendScript {
         (worker, batch): (&str, Option<&Batch>),
     ) -> Result<SpendAnswer, Unanswered> {
         let (sums, open) = names(place);
-        let thresholds: Vec<String> = alerts.iter().map(|(_, at)| at.to_string()).collect();
+        // That of the whole is marked.
+        let mark = |percent: u8| if percent == 100 { "!" } else { "" };
+        let thresholds: Vec<String> = alerts.iter().map(|(percent, at)| format!("{at}{}", mark(*percent))).collect();
         let mut texts =
             vec![place.period.start.to_string(), place.period.end.unwrap_or(0).to_string(), thresholds.join(",")];
         match ask {
