@@ -85,7 +85,7 @@ impl Attempt<'_> {
         outgoing: &mut Outgoing,
         (permit, holds): (Permit, Option<Holds>),
     ) -> Result<Exchange, Failure> {
-        let model = outgoing::model(self.call, self.target, self.provider);
+        let model = self.model();
         self.call.context.tell_client(|client| client.last_until(self.deadline));
         let mut open = OpenAttempt::begin(self.call, self.provider, permit, (self.now, self.beside));
         holds.into_iter().for_each(|holds| open.hold(holds));
@@ -183,7 +183,7 @@ impl Attempt<'_> {
         if self.call.is_for_rest() {
             return Transcoder::of_rest(self.call, dialect);
         }
-        let mut transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
+        let mut transcoder = Transcoder::new(self.call, (dialect, self.model(), &**self.provider), usage_is_ours);
         if self.call.is_followed() {
             transcoder.follow(self.call);
         }
@@ -205,8 +205,10 @@ impl Attempt<'_> {
         if self.refusals && self.call.operation.generates() {
             stream.catch_refusals(dialect);
         }
-        let retry_on = &self.target.pool.retry.on;
-        let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
+        let held = timeout_at(until.into(), poll_fn(|c| stream.poll_first_token(&self.target.pool.retry.on, c))).await;
+        // A token that waits for what follows it has come in time.
+        let has_text = stream.refusals.as_ref().is_some_and(|watch| watch.has_text());
+        let held = if held.is_err() && has_text { Ok(FirstToken::Ready) } else { held };
         if matches!(held, Ok(FirstToken::Said(_))) && self.refusals && stream.usage(false).is_none() {
             // What a refusal has used most vendors say right behind it.
             let _ = tokio::time::timeout(LAST_WORDS, poll_fn(|cx| stream.poll_usage(cx))).await;
@@ -334,7 +336,7 @@ impl Attempt<'_> {
             return Ok((body.clone(), false));
         }
         let kin = dialect.is_kin(call.dialect());
-        let body = &if kin { call.sealed_answer(body, self.provider) } else { body.clone() };
+        let body = &if kin { call.sealed_answer(body, (&**self.provider, dialect)) } else { body.clone() };
         if kin && !call.streams() {
             let (usage, begins) = dialect.usage_and_beginning(body).map_err(|error| error.message)?;
             // What says no usage, or begins like no answer, may be none: an error under status 200, a list of nothing.
@@ -355,7 +357,7 @@ impl Attempt<'_> {
         // Where the provider's dialect has no word for it, it is made now.
         reply.created = reply.created.or_else(super::transcoder::now);
         self.count(open, reply.usage, Some(&reply.model));
-        transcoder::name(call, &mut reply);
+        transcoder::own(call, &mut reply, (dialect, self.model(), &**self.provider));
         call.own_name().into_iter().for_each(|own| own.clone_into(&mut reply.id));
         if !call.streams() {
             let written = call.dialect().encode_reply(&reply, &call.body);
@@ -368,8 +370,7 @@ impl Attempt<'_> {
             true => Some(array(whole)),
             false => call.dialect().stream_of_whole(whole, call.passes_usage()),
         };
-        let told = if kin { tell(body) } else { None };
-        let told = told.or_else(|| {
+        let told = kin.then(|| tell(body)).flatten().or_else(|| {
             let written = call.dialect().encode_reply(&reply, &call.body);
             open.entry().skipped_parts(written.skipped);
             tell(&written.body)
@@ -402,6 +403,10 @@ impl Attempt<'_> {
         let entry = open.entry();
         model.into_iter().for_each(|model| entry.answered_model(model));
         usage.into_iter().for_each(|usage| entry.usage(usage, self.price().map(|price| &**price)));
+    }
+
+    fn model(&self) -> &str {
+        outgoing::model(self.call, self.target, self.provider)
     }
 
     fn price(&self) -> Option<&Arc<Price>> {
@@ -577,7 +582,7 @@ impl Attempt<'_> {
     fn terms(&self, recorded: bool) -> StreamTerms {
         let (is_followed, is_rest) = (self.call.is_followed(), self.call.is_for_rest());
         let (idle, deadline) = (self.times.idle, self.deadline);
-        StreamTerms { context: self.context(), idle, deadline, recorded, is_followed, is_rest }
+        StreamTerms { context: Rc::clone(&self.call.context), idle, deadline, recorded, is_followed, is_rest }
     }
 
     fn source(&self, body: UpstreamBody, attempt: OpenAttempt) -> ProviderSource {
@@ -591,9 +596,5 @@ impl Attempt<'_> {
             retry_on: self.target.pool.retry.on.clone(),
             prompt: self.call.prompt_tokens(),
         }
-    }
-
-    fn context(&self) -> Rc<super::context::CallContext> {
-        Rc::clone(&self.call.context)
     }
 }
