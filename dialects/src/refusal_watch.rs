@@ -148,7 +148,7 @@ mod tests {
         at_once.standing
     }
 
-    /// Why the answer ended.
+    /// The reason why an answer ended.
     fn stop(dialect: Dialect, stream: &[u8]) -> Option<Stop> {
         let (mut decoder, mut events) = (dialect.stream_decoder(), Vec::new());
         decoder.push(stream, &mut events).unwrap();

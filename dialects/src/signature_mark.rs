@@ -21,7 +21,7 @@ impl SignatureMark {
         for part in reply.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
             match &mut part.content {
                 Content::Thinking { text: _, signature: Some(text) } | Content::RedactedThinking(text) => {
-                    self.mark(text)
+                    self.mark(text);
                 }
                 _ => {}
             }
@@ -32,11 +32,11 @@ impl SignatureMark {
     pub fn see(&mut self, event: &mut Event) {
         match event {
             Event::PartStart { kind: PartKind::RedactedThinking(data), .. } => self.mark(data),
-            Event::Delta { choice, part, delta: Delta::Signature(text) } => {
-                // What is more of it has its mark.
-                if self.begun.replace((*choice, *part)) != Some((*choice, *part)) {
-                    self.mark(text);
-                }
+            // What is more of it has its mark.
+            Event::Delta { choice, part, delta: Delta::Signature(text) }
+                if self.begun.replace((*choice, *part)) != Some((*choice, *part)) =>
+            {
+                self.mark(text);
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{Event, ProviderError, Reply, ServiceTier, Usage};
 use sluicegate_dialects::observe::ObserverMode;
-use sluicegate_dialects::{Dialect, Echo, Reframer, StreamOptions, StreamShadow, StreamSoFar};
+use sluicegate_dialects::{Dialect, Reframer, RepeatedBeginning, StreamOptions, StreamShadow, StreamSoFar};
 
 use crate::cache::Recorder;
 use crate::state::Provider;
@@ -44,9 +44,9 @@ pub(super) fn own(call: &InboundCall, reply: &mut Reply, (spoken, model, provide
 }
 
 /// Finds in an answer the caller's own words that its provider says once more.
-fn echo(call: &InboundCall, provider: &Provider) -> Option<Echo> {
+fn echo(call: &InboundCall, provider: &Provider) -> Option<RepeatedBeginning> {
     let row = provider.defaults.look_alike.as_ref().filter(|row| row.prefill.is_some_and(|mark| mark.echoes))?;
-    call.with_neutral(|neutral, _| Ok(Echo::of(neutral, row))).ok().flatten()
+    call.with_neutral(|neutral, _| Ok(RepeatedBeginning::of(neutral, row))).ok().flatten()
 }
 
 /// Names an answer whose provider does not: by the call's id, and the model as the caller calls it.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sluicegate_dialects::continuation::{RestOfAnswer, SaidSoFar};
 use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
-use sluicegate_dialects::{Echo, SignatureMark, StreamDecoder, StreamEncoder, ToolNames, call_id};
+use sluicegate_dialects::{RepeatedBeginning, SignatureMark, StreamDecoder, StreamEncoder, ToolNames, call_id};
 
 use crate::cache::Recorder;
 
@@ -34,7 +34,7 @@ pub(super) struct Translated {
     /// Marks the signatures of its model's thoughts, where callers could not tell whose they are.
     pub(super) mark: Option<SignatureMark>,
     /// Takes out what it says once more of the caller's own words.
-    pub(super) echo: Option<Echo>,
+    pub(super) echo: Option<RepeatedBeginning>,
     /// Keeps the answer, and the id that it is told by then.
     pub(super) keep: Option<(Keep, String)>,
     /// The answer so far, where somebody else may have to go on with it.

@@ -307,7 +307,7 @@ pub(super) fn http2_of(error: &hyper::Error) -> Option<&h2::Error> {
     causes.filter_map(|cause| cause.downcast_ref::<h2::Error>()).next()
 }
 
-/// What an error says, without the address of a library's manual at its end: users of the gateway have no use for it.
+/// The text of an error, without the address of a library's manual at its end: users of the gateway have no use for it.
 fn in_short(said: String) -> String {
     match said.find(": https://") {
         Some(end) => said.get(..end).unwrap_or_default().to_owned(),

@@ -6,7 +6,7 @@ use crate::vendors::LookAlike;
 
 /// Takes the repeated beginning out of one answer.
 #[derive(Debug)]
-pub struct Echo {
+pub struct RepeatedBeginning {
     /// The beginning.
     beginning: String,
     /// So much of it has been said; `None`: it is behind, or was never said.
@@ -15,7 +15,7 @@ pub struct Echo {
     part: Option<(u32, u32)>,
 }
 
-impl Echo {
+impl RepeatedBeginning {
     /// Of an answer to this call by a server of this make, if it says one.
     #[must_use]
     pub fn of(call: &Call, row: &LookAlike) -> Option<Self> {
@@ -26,7 +26,7 @@ impl Echo {
             _ => None,
         };
         let beginning: String = last.parts.iter().filter_map(|part| text(&part.content)).collect();
-        (!beginning.is_empty()).then(|| Self { beginning, said: Some(0), part: None })
+        (!beginning.is_empty()).then_some(Self { beginning, said: Some(0), part: None })
     }
 
     /// Takes it out of a whole answer.
@@ -101,22 +101,22 @@ mod tests {
     use super::*;
     use crate::Dialect;
 
-    fn echo(beginning: &str) -> Option<Echo> {
+    fn engine(beginning: &str) -> Option<RepeatedBeginning> {
         let body = serde_json::json!({"model": "m", "max_tokens": 9, "messages": [
             {"role": "user", "content": "x"}, {"role": "assistant", "content": beginning},
         ]});
         let call = Dialect::AnthropicMessages.decode_call(body.to_string().as_bytes()).unwrap();
-        Echo::of(&call, &LookAlike::named("Mistral").unwrap())
+        RepeatedBeginning::of(&call, &LookAlike::named("Mistral").unwrap())
     }
 
     fn told(beginning: &str, pieces: &[&str]) -> String {
-        let mut echo = echo(beginning).unwrap();
+        let mut engine = engine(beginning).unwrap();
         let mut out = Vec::new();
-        echo.sift(Event::PartStart { choice: 0, part: 0, kind: PartKind::Text }, &mut out);
+        engine.sift(Event::PartStart { choice: 0, part: 0, kind: PartKind::Text }, &mut out);
         for piece in pieces {
-            echo.sift(Event::Delta { choice: 0, part: 0, delta: Delta::Text((*piece).to_owned()) }, &mut out);
+            engine.sift(Event::Delta { choice: 0, part: 0, delta: Delta::Text((*piece).to_owned()) }, &mut out);
         }
-        echo.sift(Event::PartEnd { choice: 0, part: 0 }, &mut out);
+        engine.sift(Event::PartEnd { choice: 0, part: 0 }, &mut out);
         let text = |event: Event| match event {
             Event::Delta { delta: Delta::Text(text), .. } => text,
             _ => String::new(),
@@ -142,7 +142,7 @@ mod tests {
                 {"index": 0, "message": {"role": "assistant", "content": pieces.concat()}, "finish_reason": "stop"},
             ]});
             let mut reply = Dialect::OpenAiChat.decode_reply(body.to_string().as_bytes()).unwrap();
-            echo(beginning).unwrap().strip(&mut reply);
+            engine(beginning).unwrap().strip(&mut reply);
             let Content::Text { text, .. } = &reply.choices[0].parts[0].content else { panic!("no text") };
             assert_eq!(text, rest, "{beginning} {pieces:?}");
         }
@@ -150,12 +150,12 @@ mod tests {
 
     #[test]
     fn nobody_else_says_one() {
-        assert!(echo("").is_none());
+        assert!(engine("").is_none());
         let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":"a"},{"role":"user","content":"x"}]}"#;
         let call = Dialect::AnthropicMessages.decode_call(body).unwrap();
-        assert!(Echo::of(&call, &LookAlike::named("Mistral").unwrap()).is_none());
+        assert!(RepeatedBeginning::of(&call, &LookAlike::named("Mistral").unwrap()).is_none());
         let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"a"}]}"#;
         let call = Dialect::AnthropicMessages.decode_call(body).unwrap();
-        assert!(Echo::of(&call, &LookAlike::default()).is_none());
+        assert!(RepeatedBeginning::of(&call, &LookAlike::default()).is_none());
     }
 }
