@@ -28,16 +28,21 @@ pub(crate) fn short(id: &str, longest: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}_{:016x}", fnv(id.as_bytes())))
 }
 
-/// The beginning of an id that was made for a call where neither it nor its answer has one.
-const OF_NO_ANSWER: &str = "call__";
+/// The beginning of an id that was made for a call whose provider gave it none.
+const MADE: &str = "call__";
 
-/// Names a call by what is told apart from all other answers, where its id says nothing of the answer that it is in: clients take two calls
-/// of one id, in however many turns, for one.
+/// An id for a call that its provider gave none, in the letters that every dialect takes: by the answer that it is in, as far as that has an
+/// id, and its place there.
+pub(crate) fn made(reply_id: &str, choice: u32, call: u32) -> String {
+    let letters: String = reply_id.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+    format!("{MADE}{letters}_{choice}_{call}")
+}
+
+/// Names a call by what is told apart from all other answers, where its id was made: some servers give all answers the same id, or none, and
+/// clients take two calls of one id, in however many turns, for one.
 pub fn tell_apart(id: &mut String, by: &str) {
-    if let Some(place) = id.strip_prefix(OF_NO_ANSWER) {
-        // So that it is no longer than any vendor takes, whichever place it has.
-        let letters: String = by.chars().filter(char::is_ascii_alphanumeric).take(28).collect();
-        *id = format!("call_{letters}_{place}");
+    if let Some(place) = id.strip_prefix(MADE) {
+        *id = format!("call_{:016x}", fnv(format!("{by} {place}").as_bytes()));
     }
 }
 
@@ -58,6 +63,22 @@ mod tests {
         let [one, other] = ["a", "b"].map(|end| super::short(&("toolu_".repeat(10) + end), 40).into_owned());
         assert!(one.len() == 40 && other.len() == 40 && one != other, "{one} {other}");
         assert!(super::short(&"é".repeat(40), 40).len() <= 40);
+    }
+
+    #[test]
+    fn calls_of_two_answers_have_two_ids_though_the_answers_have_one() {
+        let told = |reply: &str, call: u32, by: &str| {
+            let mut id = super::made(reply, 0, call);
+            super::tell_apart(&mut id, by);
+            id
+        };
+        let ids = [("c", 0, "a"), ("c", 1, "a"), ("c", 0, "b"), ("", 0, "a"), ("", 0, "b")];
+        let ids: std::collections::BTreeSet<String> = ids.map(|(reply, call, by)| told(reply, call, by)).into();
+        assert!(ids.len() == 5 && ids.iter().all(|id| id.len() == 21), "{ids:?}");
+        assert_eq!(told("chatcmpl-1", 0, "a"), told("chatcmpl-1", 0, "a"));
+        let mut own = "call_1".to_owned();
+        super::tell_apart(&mut own, "a");
+        assert_eq!(own, "call_1");
     }
 
     #[test]

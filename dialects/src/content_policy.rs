@@ -25,19 +25,44 @@ const WORDINGS: [(&str, &str); 4] = [
     ("content exists risk", "DeepSeek"),
 ];
 
+/// The member of InvokeModel's answers and chunks that says whether a guardrail had a word in them, and the value by which it had.
+pub(crate) const GUARDRAIL_ACTION: (&str, &str) = ("amazon-bedrock-guardrailAction", "\"INTERVENED\"");
+
 /// Members of whole answers by which Bedrock says that a guardrail has put words of its own in the answer's place: Converse's and
 /// InvokeModel's.
 const GUARDRAILS: [(&[u8], &[u8]); 2] =
-    [(b"stopReason", b"\"guardrail_intervened\""), (b"amazon-bedrock-guardrailAction", b"\"INTERVENED\"")];
+    [(b"stopReason", b"\"guardrail_intervened\""), (GUARDRAIL_ACTION.0.as_bytes(), GUARDRAIL_ACTION.1.as_bytes())];
+/// The members in which either tells what its guardrail did, where the caller asks for that.
+const TRACES: [&[u8]; 2] = [b"trace", b"amazon-bedrock-trace"];
 
 /// True if a guardrail of Bedrock's stands in for a whole answer, whatever it says there.
 pub(crate) fn is_of_guardrail(whole: &[u8]) -> bool {
-    let mut found = false;
+    let (mut found, mut masked) = (false, false);
     let read = scan::members(whole, |name, value| {
         let value = whole.get(value).unwrap_or_default();
         found |= GUARDRAILS.contains(&(name, value));
+        masked |= TRACES.contains(&name) && masks_alone(value);
     });
-    found && read.is_ok()
+    found && !masked && read.is_ok()
+}
+
+/// True if a chunk of InvokeModel's stream says that a guardrail stands in for the answer: beside the event's own members, or those
+/// of the message that begins with it.
+pub(crate) fn is_guardrails_chunk(chunk: &[u8]) -> bool {
+    if memchr::memmem::find(chunk, GUARDRAIL_ACTION.0.as_bytes()).is_none() {
+        return false;
+    }
+    let mut begun = false;
+    let _ = scan::members(chunk, |name, value| {
+        begun |= name == b"message" && is_of_guardrail(chunk.get(value).unwrap_or_default());
+    });
+    begun || is_of_guardrail(chunk)
+}
+
+/// True if what a guardrail tells of itself is that it has masked words and blocked nothing: the answer is the model's.
+pub(crate) fn masks_alone(trace: &[u8]) -> bool {
+    let tells = |word: &[u8]| memchr::memmem::find(trace, word).is_some();
+    tells(b"\"ANONYMIZED\"") && !tells(b"\"BLOCKED\"")
 }
 
 impl ProviderError {
@@ -141,6 +166,12 @@ mod tests {
                 Dialect::BedrockConverse,
                 r#"{"output":{"message":{"role":"assistant","content":[{"text":"Sorry, I cannot."}]}},"stopReason":"guardrail_intervened","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}"#,
                 true,
+            ),
+            // It may have masked no more than some words of it.
+            (
+                Dialect::BedrockConverse,
+                r#"{"output":{"message":{"role":"assistant","content":[{"text":"In {ADDRESS}."}]}},"stopReason":"guardrail_intervened","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1},"trace":{"guardrail":{"outputAssessments":{"g":[{"sensitiveInformationPolicy":{"piiEntities":[{"action":"ANONYMIZED","match":"Rome","type":"ADDRESS"}]}}]}}}}"#,
+                false,
             ),
             (
                 Dialect::BedrockConverse,

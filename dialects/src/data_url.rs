@@ -1,5 +1,10 @@
 //! Data in the place of a URL, as pictures and files are sent inline.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::hub::Source;
 
 impl Source {
@@ -17,6 +22,19 @@ impl Source {
             coding.trim().eq_ignore_ascii_case("base64").then_some(Self::Base64 { media_type, data })
         });
         inline.unwrap_or(Self::Url(url))
+    }
+
+    /// The text of a document that is one, also where its bytes stand here; `None`: it is none, or stands elsewhere.
+    pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
+        /// Types of text beside `text/…`.
+        const TEXTS: [&str; 4] = ["application/json", "application/xml", "application/yaml", "application/x-yaml"];
+        match self {
+            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Base64 { media_type, data } if media_type.starts_with("text/") || TEXTS.contains(&&**media_type) => {
+                STANDARD.decode(data).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(Cow::Owned)
+            }
+            Self::Base64 { .. } | Self::Url(_) | Self::File(_) => None,
+        }
     }
 
     /// A file's data, as a `data:` URL or in bare base64, which its name says the kind of: OpenAI takes little but PDF.

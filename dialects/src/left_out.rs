@@ -1,6 +1,16 @@
 //! The list, for people, of what a request's writer leaves out by rule.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
 use crate::hub::Fields;
+
+/// The members of an object beside those `known`: what a field says that is only partly carried.
+pub(crate) fn beside(raw: &RawValue, known: &[&str]) -> Vec<String> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+    members.into_keys().filter(|name| !known.contains(&name.as_str())).collect()
+}
 
 /// The names of what a request's writer leaves out by rule: each once, and no more than people read.
 #[derive(Debug, Default)]
@@ -33,6 +43,14 @@ impl LeftOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_beside_those_that_are_carried_are_named() {
+        let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
+        let config = raw(r#"{"effort":"low","task_budget":{"total":1},"format":null}"#);
+        assert_eq!(beside(&config, &["effort", "format"]), ["task_budget"]);
+        assert!(beside(&raw("[1]"), &[]).is_empty());
+    }
 
     #[test]
     fn what_is_left_out_is_named_once_and_bounded() {

@@ -186,6 +186,17 @@ pub(crate) struct Spoke {
     pub(crate) models: crate::model_list::ModelShape,
 }
 
+/// The word of a guardrail that its host puts before and behind a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GuardrailWord {
+    /// The dialect knows of none.
+    Never,
+    /// It has said nothing so far.
+    Unsaid,
+    /// It has put words of its own in the answer's place.
+    Spoken,
+}
+
 /// A reader of one streamed answer.
 pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     /// Takes the next bytes, cut anywhere, and appends the events they complete.
@@ -197,6 +208,10 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     /// The service tier that answers, where the stream says it before and beside its usage.
     fn tier(&self) -> ServiceTier {
         ServiceTier::Unsaid
+    }
+    /// The word that a guardrail has had in the answer. It is known before the event that says why the answer ended.
+    fn guardrail(&self) -> GuardrailWord {
+        GuardrailWord::Never
     }
     /// Says that the body came to its clean end.
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed>;

@@ -11,6 +11,7 @@ mod models;
 mod observe;
 mod peek;
 mod place;
+mod refused;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod stop;
@@ -22,6 +23,7 @@ use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
+pub(crate) use refused::refused;
 #[cfg(test)]
 pub(crate) use usage::MessagesUsage;
 

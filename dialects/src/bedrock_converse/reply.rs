@@ -19,6 +19,8 @@ struct WireReply<'a> {
     usage: Option<wire::ConverseUsage>,
     #[serde(default)]
     service_tier: ServiceTier,
+    #[serde(borrow)]
+    trace: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +45,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     // serde's own message may quote the answer.
     let answer: WireReply<'_> =
         serde_json::from_str(text).map_err(|_| malformed("it is not what the dialect allows"))?;
-    let WireReply { output, stop_reason, usage, service_tier } = answer;
+    let WireReply { output, stop_reason, usage, service_tier, trace } = answer;
     let message = output.and_then(|output| output.message).ok_or_else(|| malformed("it holds no message"))?;
     let parts = blocks::read_all(message.content.unwrap_or_default(), &CONTENT);
     let parts = parts.map_err(|refusal| malformed(&refusal.param.unwrap_or_else(|| "a block".to_owned())))?;
@@ -51,7 +53,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     if let Some(error) = wire::broken(word) {
         return Err(Malformed::new(error.message));
     }
-    let stop = wire::stop(word);
+    let called = || parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
+    let stop = if word == wire::GUARDED { wire::guarded_stop(trace, called()) } else { wire::stop(word) };
     Ok(Reply {
         id: String::new(),
         model: String::new(),

@@ -1,7 +1,9 @@
 //! The words that whole and streamed answers share: usage, and the reasons why an answer ended.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use crate::content_policy;
 use crate::hub::{ErrorKind, ProviderError, Stop, Usage};
 use crate::json::Writer;
 use crate::token_count;
@@ -99,6 +101,24 @@ pub(super) fn write_metrics(json: &mut Writer) {
     json.close(b'}');
 }
 
+/// The `stopReason` of an answer in which a guardrail had a word.
+pub(super) const GUARDED: &str = "guardrail_intervened";
+
+/// Reads the `stopReason` of an answer in which a guardrail had a word, with what it tells of itself: where it has masked words and
+/// no more, the answer is the model's.
+pub(super) fn guarded_stop(trace: Option<&RawValue>, called: bool) -> Stop {
+    match trace {
+        Some(trace) if content_policy::masks_alone(trace.get().as_bytes()) => {
+            if called {
+                Stop::Tools
+            } else {
+                Stop::End
+            }
+        }
+        _ => Stop::Refusal,
+    }
+}
+
 /// Reads a `stopReason`.
 pub(super) fn stop(word: &str) -> Stop {
     match word {
@@ -106,7 +126,7 @@ pub(super) fn stop(word: &str) -> Stop {
         "max_tokens" => Stop::Length,
         "tool_use" => Stop::Tools,
         "stop_sequence" => Stop::Sequence(None),
-        "guardrail_intervened" | "content_filtered" => Stop::Refusal,
+        GUARDED | "content_filtered" => Stop::Refusal,
         "model_context_window_exceeded" => Stop::ContextLength,
         other => Stop::Other(other.to_owned()),
     }

@@ -5,24 +5,33 @@ use super::stream::chunks;
 use crate::anthropic_messages::fold as messages;
 use crate::anthropic_messages::fold::MessagesFold;
 use crate::codec::Unfolded;
+use crate::content_policy;
 use crate::fold::FoldEvents;
 use crate::hub::Usage;
 use crate::sse::Frame;
 
-/// Folds one stream.
+/// Folds one stream. A guardrail's word stands in the whole answer, whichever chunk it came with.
 #[derive(Debug, Default)]
-pub(super) struct InvokeFold(MessagesFold);
+pub(super) struct InvokeFold {
+    inner: MessagesFold,
+    spoken: bool,
+}
 
 impl FoldEvents for InvokeFold {
     fn push(&mut self, frame: &Frame<'_>) -> Result<usize, Unfolded> {
         if error::of_event(frame.name, frame.data).is_some() {
             return Err(Unfolded::Failed);
         }
-        self.0.push(frame)
+        self.spoken |= content_policy::is_guardrails_chunk(frame.data);
+        self.inner.push(frame)
     }
 
     fn finish(self: Box<Self>, usage: Option<&Usage>) -> Result<Vec<u8>, Unfolded> {
-        Box::new(self.0).finish(usage)
+        let Self { mut inner, spoken } = *self;
+        if spoken {
+            inner.say(content_policy::GUARDRAIL_ACTION);
+        }
+        Box::new(inner).finish(usage)
     }
 }
 

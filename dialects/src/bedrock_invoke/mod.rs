@@ -8,6 +8,7 @@ mod fold;
 mod observe;
 mod peek;
 mod reframe;
+mod reply;
 mod request;
 mod stream;
 
@@ -42,6 +43,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_call: request::decode,
     decode_counted: request::decode_counted,
     encode_call: request::encode,
+    decode_reply: reply::decode,
     stream_decoder: || Box::new(stream::InvokeDecoder::default()),
     stream_encoder: |options| Box::new(stream::InvokeEncoder::new(&options)),
     stream_end: stream::END,

@@ -3,10 +3,11 @@
 use super::error;
 use crate::anthropic_messages::stream::{MessagesEncoder, MessagesReader};
 use crate::codec::{Malformed, StreamOptions};
+use crate::content_policy;
 use crate::event_stream::{self, MessageKind};
 use crate::frames::FrameDecoder;
-use crate::hub::{Event, ProviderError};
-use crate::spoke::{DecodeStream, EncodeStream};
+use crate::hub::{Event, ProviderError, Stop};
+use crate::spoke::{DecodeStream, EncodeStream, GuardrailWord};
 use crate::sse::{Frame, SseDecoder};
 
 /// A chunk that says nothing; written out, as it has to last.
@@ -18,23 +19,13 @@ pub(super) const END: &[u8] = b"\x00\x00\x00\x87\x00\x00\x00K\x87\xea+\xf3\x0b:e
 #[derive(Debug, Default)]
 pub(super) struct InvokeDecoder {
     frames: FrameDecoder,
-    reader: MessagesReader,
-}
-
-fn read(reader: &mut MessagesReader, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
-    match error::of_event(frame.name, frame.data) {
-        Some(error) => {
-            reader.fail(error, out);
-            Ok(())
-        }
-        None => reader.frame(frame.name, frame.data, out),
-    }
+    reader: GuardedReader,
 }
 
 impl DecodeStream for InvokeDecoder {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) -> Result<(), Malformed> {
         let Self { frames, reader } = self;
-        frames.push(bytes, |frame| read(reader, frame, out))
+        frames.push(bytes, |frame| reader.frame(frame, out))
     }
 
     fn held(&self) -> usize {
@@ -42,14 +33,60 @@ impl DecodeStream for InvokeDecoder {
     }
 
     fn is_finished(&self) -> bool {
-        self.reader.is_finished()
+        self.reader.inner.is_finished()
+    }
+
+    fn guardrail(&self) -> GuardrailWord {
+        if self.reader.spoken { GuardrailWord::Spoken } else { GuardrailWord::Unsaid }
     }
 
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let Self { frames, reader } = self;
-        frames.finish(|frame| read(reader, frame, out))?;
-        reader.finish(out);
+        frames.finish(|frame| reader.frame(frame, out))?;
+        reader.tell(out);
+        reader.inner.finish(out);
         Ok(())
+    }
+}
+
+/// Anthropic's reader. A guardrail's word comes with any chunk, also with the one behind the event that says why the answer ended:
+/// that event waits for it.
+#[derive(Debug, Default)]
+struct GuardedReader {
+    inner: MessagesReader,
+    spoken: bool,
+    /// The event that waits.
+    finish: Option<Event>,
+    /// True if it has been told: what a guardrail says behind it comes too late.
+    told: bool,
+}
+
+impl GuardedReader {
+    fn frame(&mut self, frame: Frame<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
+        if let Some(error) = error::of_event(frame.name, frame.data) {
+            self.tell(out);
+            self.inner.fail(error, out);
+            return Ok(());
+        }
+        self.spoken |= !self.told && content_policy::is_guardrails_chunk(frame.data);
+        self.tell(out);
+        let from = out.len();
+        let read = self.inner.frame(frame.name, frame.data, out);
+        let finish = out.iter().skip(from).position(|event| matches!(event, Event::Finish { .. }));
+        if let Some(finish) = finish.filter(|_| !self.told) {
+            self.finish = Some(out.remove(from + finish));
+        }
+        read
+    }
+
+    /// Tells why the answer ended, where that waits.
+    fn tell(&mut self, out: &mut Vec<Event>) {
+        let Some(event) = self.finish.take() else { return };
+        self.told = true;
+        out.push(match event {
+            Event::Finish { choice, stop: _ } if self.spoken => Event::Finish { choice, stop: Stop::Refusal },
+            event => event,
+        });
     }
 }
 

@@ -16,7 +16,8 @@ use crate::mark::SeenMarks;
 use crate::model_list::{ListedModel, ModelPage, ModelShape};
 use crate::observe::{ObserverMode, StreamObserver};
 use crate::shape::{self, RequestShape};
-use crate::spoke::{DecodeStream, EncodeStream, FollowedItems, Habits, Spoke};
+use crate::signature_mark::SignatureMark;
+use crate::spoke::{DecodeStream, EncodeStream, FollowedItems, GuardrailWord, Habits, Spoke};
 use crate::thoughts;
 use crate::token_count;
 use crate::unseen::{self, UnseenUsage};
@@ -57,6 +58,29 @@ impl Dialect {
     pub fn reframer(self, to: Self) -> Option<Reframer> {
         let into_chunks = to.habits().is_binary;
         (self != to && self.is_kin(to) && self.habits().is_binary != into_chunks).then(|| Reframer::new(into_chunks))
+    }
+
+    /// The engine that marks the signatures of this model's thoughts, for callers of other dialects; `None`: they go as they are.
+    #[must_use]
+    pub fn signature_mark(self, model: &str) -> Option<SignatureMark> {
+        match self {
+            Self::BedrockConverse => vendors::bedrock_mark(model).map(SignatureMark::new),
+            Self::OpenAiChat
+            | Self::AnthropicMessages
+            | Self::OpenAiCompletions
+            | Self::Gemini
+            | Self::OpenAiResponses
+            | Self::BedrockInvoke
+            | Self::CohereChat => None,
+        }
+    }
+
+    /// A whole answer of a kin dialect's in this one's words: where a guardrail stands in for it, it ends in a refusal, as nothing
+    /// else in it means anything to this dialect's callers.
+    #[must_use]
+    pub fn kin_answer(self, body: &Bytes, from: Self) -> Bytes {
+        let refused = self != from && self.is_kin(from) && content_policy::is_of_guardrail(body);
+        if refused { anthropic_messages::refused(body) } else { body.clone() }
     }
 
     /// The words in which a model's host is told what to keep in its prompt cache; `None`: it is not told.
@@ -470,6 +494,11 @@ impl StreamDecoder {
     #[must_use]
     pub fn tier(&self) -> ServiceTier {
         self.0.tier()
+    }
+
+    /// The word that a guardrail has had in the answer.
+    pub(crate) fn guardrail(&self) -> GuardrailWord {
+        self.0.guardrail()
     }
 
     /// It stands behind a stream that passes.

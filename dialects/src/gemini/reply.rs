@@ -6,6 +6,7 @@ use super::logprobs;
 use super::signature::Pending;
 use super::wire::{self, Candidate, Ended, WireAnswer};
 use crate::call_arguments::UNPARSED;
+use crate::call_id;
 use crate::codec::{EncodedReply, Malformed};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Fields, Part, Reply, Source, Stop, ToolCall};
@@ -61,7 +62,7 @@ fn choice(candidate: Candidate<'_>, id: &str, number: u32) -> Result<Choice, Mal
         for mut part in pieces.into_iter().flat_map(wire::parts) {
             if let Content::ToolCall(call) = &mut part.content {
                 if call.id.is_empty() {
-                    call.id = wire::made_call_id(id, number, calls);
+                    call.id = call_id::made(id, number, calls);
                 }
                 calls += 1;
             }

@@ -302,12 +302,6 @@ pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
     Some(pieces)
 }
 
-/// An id for a tool call that the provider gave none, unlike those of other turns.
-pub(super) fn made_call_id(reply_id: &str, choice: u32, call: u32) -> String {
-    let letters: String = reply_id.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
-    format!("call_{letters}_{choice}_{call}")
-}
-
 /// The parts of an answer that a piece of a whole one is.
 pub(super) fn parts(piece: Piece) -> Vec<Part> {
     let content = match piece {

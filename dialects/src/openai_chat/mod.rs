@@ -3,6 +3,7 @@
 
 mod embeddings;
 pub(crate) mod error;
+mod flat_content;
 pub(crate) mod fold;
 pub(crate) mod models;
 pub(crate) mod observe;
@@ -19,6 +20,7 @@ use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
+pub use flat_content::{FlatContent, flat_content};
 pub(crate) use request::{effort_of_budget, is_strict, whole_schema};
 
 #[cfg(test)]

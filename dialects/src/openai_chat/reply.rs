@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::request::{function, tool_call};
 use super::wire::{self, ContentPiece, ThoughtBlock};
-use crate::call_id::{LONGEST_IN_CHAT, short};
+use crate::call_id::{self, LONGEST_IN_CHAT, short};
 use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Part, Reply, ServiceTier, Source, ToolCall};
@@ -121,7 +121,7 @@ fn calls(message: &mut Object<'_>, at: &Path<'_>, (id, number): (&str, u32)) -> 
         if let Content::ToolCall(call) = &mut part.content
             && call.id.is_empty()
         {
-            call.id = wire::made_call_id(id, number, called);
+            call.id = call_id::made(id, number, called);
         }
     }
     Ok(parts)

@@ -261,13 +261,6 @@ pub(crate) fn seconds(number: &Number) -> Option<u64> {
     number.as_u64().or_else(|| number.as_f64().filter(|seconds| *seconds >= 0.0).map(|seconds| seconds as u64))
 }
 
-/// An id for a tool call that the provider gave none: what the tool's result will answer to, unlike those of other
-/// turns, in the letters every dialect takes.
-pub(crate) fn made_call_id(reply_id: &str, choice: u32, part: u32) -> String {
-    let letters: String = reply_id.chars().filter(|letter| letter.is_ascii_alphanumeric()).take(40).collect();
-    format!("call_{letters}_{choice}_{part}")
-}
-
 /// A piece of content as look-alikes (Mistral) give it in a list.
 #[derive(Debug)]
 pub(crate) enum ContentPiece<'a> {
@@ -290,6 +283,10 @@ pub(crate) fn pieces(raw: &RawValue) -> Option<Vec<ContentPiece<'_>>> {
             Ok(Listed { r#type, thinking: Some(thoughts), .. }) if r#type == "thinking" => {
                 pieces.extend(thinking_texts(thoughts).into_iter().map(ContentPiece::Thinking));
             }
+            // Databricks'.
+            Ok(Listed { r#type, summary: Some(thoughts), .. }) if r#type == "reasoning" => {
+                pieces.extend(thinking_texts(thoughts).into_iter().map(ContentPiece::Thinking));
+            }
             _ => pieces.push(Text::of(raw).map_or(ContentPiece::Other(raw), ContentPiece::Text)),
         }
     }
@@ -303,6 +300,8 @@ struct Listed<'a> {
     text: Option<Text>,
     #[serde(borrow)]
     thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    summary: Option<&'a RawValue>,
 }
 
 fn is_text(kind: &str) -> bool {

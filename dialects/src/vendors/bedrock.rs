@@ -6,6 +6,7 @@
 //! A model that is not here is told nothing that it may not know, but for a schema: a profile's ARN does not say which model it has.
 
 use super::claude;
+use crate::mark::SEALED;
 
 /// The way in which a model is told how much to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,25 @@ static MODELS: [(&str, BedrockModel); 14] = [
     ("deepseek.r1", WITHOUT_SCHEMAS),
 ];
 
+/// Words that stand before the vendor's in the names of profiles that cross regions.
+const REGIONS: [&str; 12] = ["us", "eu", "apac", "ap", "jp", "au", "ca", "sa", "in", "me", "us-gov", "global"];
+
+/// The vendor of a model by its id, its inference profile's or its ARN; `None`: it is Anthropic, or the name says none.
+fn other_vendor(model: &str) -> Option<&str> {
+    if model.contains("anthropic.") || model.contains("claude") {
+        return None;
+    }
+    let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
+    let (first, rest) = name.split_once('.')?;
+    if REGIONS.contains(&first) { rest.split_once('.').map(|(vendor, _)| vendor) } else { Some(first) }
+}
+
+/// The mark under which signatures of a model's thoughts go to callers of other dialects, so that none but its vendor's models are given
+/// them back; `None`: they go as they are, as Anthropic's do at whichever host.
+pub(crate) fn bedrock_mark(model: &str) -> Option<String> {
+    other_vendor(model).map(|vendor| format!("{SEALED}b.{vendor}:"))
+}
+
 /// The facts known of a model, by its id, its inference profile's or its ARN.
 pub(crate) fn bedrock(model: &str) -> &'static BedrockModel {
     const NOTHING: &BedrockModel = &UNKNOWN;
@@ -119,6 +139,22 @@ pub(crate) fn bedrock(model: &str) -> &'static BedrockModel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_is_marked_by_the_vendor_that_made_it_unless_that_is_anthropic() {
+        for (model, vendor) in [
+            ("us.amazon.nova-2-lite-v1:0", Some("amazon")),
+            ("amazon.nova-pro-v1:0", Some("amazon")),
+            ("arn:aws:bedrock:us-east-1:1:inference-profile/global.amazon.nova-2-lite-v1:0", Some("amazon")),
+            ("moonshot.kimi-k2-thinking", Some("moonshot")),
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", None),
+            ("my-claude", None),
+            ("arn:aws:bedrock:us-east-1:1:application-inference-profile/a1", None),
+            ("nova", None),
+        ] {
+            assert_eq!(bedrock_mark(model), vendor.map(|vendor| format!("sluicegate.b.{vendor}:")), "{model}");
+        }
+    }
 
     #[test]
     fn a_schema_goes_to_models_that_take_one_and_to_those_that_nobody_knows() {

@@ -47,7 +47,7 @@ const fn tools_at_rest(beginning: &'static str, efforts: &'static [&'static str]
 }
 
 /// The first that matches counts.
-const MODELS: [OpenAi; 34] = [
+const MODELS: [OpenAi; 36] = [
     plain("gpt-3.5", 4096),
     plain("gpt-4-turbo", 4096),
     plain("gpt-4-1106", 4096),
@@ -84,6 +84,9 @@ const MODELS: [OpenAi; 34] = [
     reasons("gpt-5", &["minimal", "low", "medium", "high"], 128_000),
     // Open weights, behind whichever server.
     OpenAi { max_output: None, sampling: true, ..reasons("gpt-oss", &["low", "medium", "high"], 0) },
+    // xAI's that can be told; others refuse to be (docs.x.ai/developers/model-capabilities/text/reasoning, vercel/ai's `xai` 4.0).
+    OpenAi { max_output: None, sampling: true, ..reasons("grok-4.3", &["none", "low", "medium", "high"], 0) },
+    OpenAi { max_output: None, sampling: true, ..reasons("grok-3-mini", &["low", "high"], 0) },
 ];
 
 /// A model that the table does not know. It is sent no effort: left out, a model that reasons chooses for itself, while

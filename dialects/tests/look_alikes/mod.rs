@@ -295,6 +295,12 @@ fn habits(row: &LookAlike) -> String {
     if !row.user_after_results {
         said.push("no user's turn behind results".to_owned());
     }
+    if let Some(mark) = row.prefill {
+        said.push(format!("a last turn of the model's marked `{}`", mark.field));
+    }
+    if let Some((path, mark)) = row.prefill_at {
+        said.push(format!("a last turn of the model's marked `{}` at `{path}`", mark.field));
+    }
     if !row.format_beside_tools {
         said.push("no form of the answer beside tools".to_owned());
     }

@@ -66,7 +66,7 @@ pub(super) struct AnswerStream {
     timeout: Duration,
     over: Option<StreamEnd>,
     /// Looks whether its beginning is a content filter's refusal, where that is not the caller's yet.
-    refusals: Option<Box<RefusalWatch>>,
+    pub(super) refusals: Option<Box<RefusalWatch>>,
     /// True if it is the rest of an answer.
     is_rest: bool,
     /// True if somebody else may have to go on with it.

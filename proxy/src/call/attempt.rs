@@ -87,7 +87,7 @@ impl Attempt<'_> {
         outgoing: &mut Outgoing,
         (permit, holds): (Permit, Option<Holds>),
     ) -> Result<Exchange, Failure> {
-        let model = outgoing::model(self.call, self.target, self.provider);
+        let model = self.model();
         self.call.context.tell_client(|client| client.last_until(self.deadline));
         let mut open = OpenAttempt::begin(self.call, self.provider, permit, (self.now, self.beside));
         holds.into_iter().for_each(|holds| open.hold(holds));
@@ -185,7 +185,7 @@ impl Attempt<'_> {
         if self.call.is_for_rest() {
             return Transcoder::of_rest(self.call, dialect);
         }
-        let mut transcoder = Transcoder::new(self.call, dialect, usage_is_ours);
+        let mut transcoder = Transcoder::new(self.call, (dialect, self.model(), &**self.provider), usage_is_ours);
         if self.call.is_followed() {
             transcoder.follow(self.call);
         }
@@ -210,8 +210,10 @@ impl Attempt<'_> {
         if self.refusals && self.call.operation.generates() {
             stream.catch_refusals(dialect);
         }
-        let retry_on = &self.target.pool.retry.on;
-        let held = timeout_at(until.into(), poll_fn(|cx| stream.poll_first_token(retry_on, cx))).await;
+        let held = timeout_at(until.into(), poll_fn(|c| stream.poll_first_token(&self.target.pool.retry.on, c))).await;
+        // A token that waits for what follows it has come in time.
+        let has_text = stream.refusals.as_ref().is_some_and(|watch| watch.has_text());
+        let held = if held.is_err() && has_text { Ok(FirstToken::Ready) } else { held };
         if matches!(held, Ok(FirstToken::Said(_))) && self.refusals && stream.usage(false).is_none() {
             // What a refusal has used most vendors say right behind it.
             let _ = tokio::time::timeout(LAST_WORDS, poll_fn(|cx| stream.poll_usage(cx))).await;
@@ -490,7 +492,7 @@ impl Attempt<'_> {
     fn terms(&self, recorded: bool) -> StreamTerms {
         let (is_followed, is_rest) = (self.call.is_followed(), self.call.is_for_rest());
         let (idle, deadline) = (self.times.idle, self.deadline);
-        StreamTerms { context: self.context(), idle, deadline, recorded, is_followed, is_rest }
+        StreamTerms { context: Rc::clone(&self.call.context), idle, deadline, recorded, is_followed, is_rest }
     }
 
     fn source(&self, body: UpstreamBody, mut attempt: OpenAttempt, dialect: Dialect) -> ProviderSource {
@@ -506,9 +508,5 @@ impl Attempt<'_> {
             retry_on: self.target.pool.retry.on.clone(),
             prompt: self.call.prompt_tokens(),
         }
-    }
-
-    fn context(&self) -> Rc<super::context::CallContext> {
-        Rc::clone(&self.call.context)
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use sluicegate_dialects::hub::ErrorKind;
 use sluicegate_dialects::verbatim::{Edit, Field};
-use sluicegate_dialects::{Dialect, Refusal, stored};
+use sluicegate_dialects::{Dialect, Refusal, flat_content, stored};
 
 use crate::account::{ErrorSource, Operation};
 use crate::errors::Problem;
@@ -86,9 +86,11 @@ impl InboundCall {
     }
 
     /// A provider's whole answer as the caller is given it.
-    pub(super) fn sealed_answer(&self, body: &Bytes, provider: &Provider) -> Bytes {
+    pub(super) fn sealed_answer(&self, body: &Bytes, (provider, spoken): (&Provider, Dialect)) -> Bytes {
         let stored = self.stored().filter(|_| self.owner_of_answer().is_some());
-        let body = named_files::sealed(self, body, provider);
+        let thinks_in_content = provider.defaults.look_alike.is_some_and(|row| row.thinks_in_content());
+        let flat = if thinks_in_content { flat_content(body) } else { body.clone() };
+        let body = named_files::sealed(self, &self.dialect().kin_answer(&flat, spoken), provider);
         stored.map_or_else(|| body.clone(), |stored| stored.sealed_answer(&body, provider.stands_for))
     }
 

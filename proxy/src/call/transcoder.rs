@@ -6,7 +6,9 @@ use bytes::Bytes;
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{Event, ProviderError, Reply, ServiceTier, Usage};
 use sluicegate_dialects::observe::ObserverMode;
-use sluicegate_dialects::{AnsweredBy, Dialect, Reframer, StreamOptions, StreamShadow, StreamSoFar};
+use sluicegate_dialects::{
+    AnsweredBy, Dialect, Reframer, RepeatedBeginning, StreamOptions, StreamShadow, StreamSoFar,
+};
 
 use crate::cache::Recorder;
 use crate::state::Provider;
@@ -36,6 +38,19 @@ pub(super) fn options(call: &InboundCall) -> StreamOptions {
     StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: None, call: body, answer: None }
 }
 
+/// The answer that a provider gives in another dialect than the caller's: without what it says of the caller's own, its signatures marked.
+pub(super) fn own(call: &InboundCall, reply: &mut Reply, (spoken, model, provider): (Dialect, &str, &Provider)) {
+    spoken.signature_mark(model).into_iter().for_each(|mark| mark.put(reply));
+    echo(call, provider).into_iter().for_each(|echo| echo.strip(reply));
+    name(call, reply);
+}
+
+/// Finds in an answer the caller's own words that its provider says once more.
+fn echo(call: &InboundCall, provider: &Provider) -> Option<RepeatedBeginning> {
+    let row = provider.defaults.look_alike.as_ref().filter(|row| row.prefill.is_some_and(|mark| mark.echoes))?;
+    call.with_neutral(|neutral, _| Ok(RepeatedBeginning::of(neutral, row))).ok().flatten()
+}
+
 /// Names an answer whose provider does not: by the call's id, and the model as the caller calls it.
 pub(super) fn name(call: &InboundCall, reply: &mut Reply) {
     let own = call.context.caller.request_id.to_str().unwrap_or_default();
@@ -51,12 +66,24 @@ pub(super) fn now() -> Option<u64> {
 }
 
 impl Transcoder {
-    pub(super) fn new(call: &InboundCall, provider: Dialect, usage_is_ours: bool) -> Self {
+    /// Of an answer in this dialect, by this model of a provider's.
+    pub(super) fn new(
+        call: &InboundCall,
+        (spoken, model, provider): (Dialect, &str, &Provider),
+        usage_is_ours: bool,
+    ) -> Self {
         let caller = call.dialect();
-        if provider.is_kin(caller) {
-            return Self::verbatim(call, usage_is_ours && !call.passes_usage(), provider.reframer(caller));
+        if !spoken.is_kin(caller) {
+            let (mark, echo) = (spoken.signature_mark(model), echo(call, provider));
+            return Self::Translated(Box::new(Translated { mark, echo, ..Self::translated(call, spoken) }));
         }
-        Self::Translated(Box::new(Self::translated(call, provider)))
+        let mut passes = Self::verbatim(call, usage_is_ours && !call.passes_usage(), spoken.reframer(caller));
+        if let Self::Verbatim(transcoder) = &mut passes
+            && provider.defaults.look_alike.is_some_and(|row| row.thinks_in_content())
+        {
+            transcoder.flat = Some(Box::default());
+        }
+        passes
     }
 
     /// Of the rest of an answer: its events are gathered for whoever tells that.
@@ -80,6 +107,8 @@ impl Transcoder {
             text: 0,
             names: (call.context.caller.request_id.to_str().unwrap_or_default().to_owned(), call.model().to_owned()),
             tools: call.tool_names(),
+            mark: None,
+            echo: None,
             keep: None,
             followed: None,
             gathered: None,
@@ -196,6 +225,7 @@ impl Transcoder {
             array,
             raw,
             reframer: reframer.map(Box::new),
+            flat: None,
             sealed: None,
             shadow: None,
         }))
@@ -226,6 +256,11 @@ impl Transcoder {
         if let Some(sealed) = &mut transcoder.sealed {
             return (sealed.pass(data), Ok(()));
         }
+        if let Some(flat) = &mut transcoder.flat {
+            let mut out = Vec::with_capacity(data.len());
+            flat.push(&data, &mut out);
+            return (out.into(), Ok(()));
+        }
         let Some(reframer) = &mut transcoder.reframer else { return (data, Ok(())) };
         let mut out = Vec::with_capacity(data.len() * 2);
         let read = reframer.push(&data, &mut out).map_err(|error| error.message);
@@ -238,7 +273,10 @@ impl Transcoder {
             return stream.rest();
         }
         let Self::Verbatim(transcoder) = self else { return Bytes::new() };
-        transcoder.sealed.as_mut().map_or_else(Bytes::new, |sealed| sealed.rest())
+        let mut out = Vec::new();
+        transcoder.reframer.iter_mut().for_each(|reframer| reframer.finish(&mut out));
+        transcoder.flat.iter_mut().for_each(|flat| flat.finish(&mut out));
+        transcoder.sealed.as_mut().map_or_else(|| out.into(), |sealed| sealed.rest())
     }
 
     /// Seals the ids in a stream that passes.
@@ -460,7 +498,8 @@ impl Transcoder {
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Verbatim(transcoder) => {
-                let reframed = transcoder.reframer.as_ref().map_or(0, |reframer| reframer.held());
+                let reframed = transcoder.reframer.as_ref().map_or(0, |reframer| reframer.held())
+                    + transcoder.flat.as_ref().map_or(0, |flat| flat.held());
                 let sealed = transcoder.sealed.as_ref().map_or(0, |sealed| sealed.held());
                 let shadow = transcoder.shadow.as_ref().map_or(0, |shadowed| shadowed.held());
                 transcoder.observer.held() + transcoder.tail.held() + reframed + sealed + shadow

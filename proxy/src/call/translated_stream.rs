@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sluicegate_dialects::continuation::{RestOfAnswer, SaidSoFar};
 use sluicegate_dialects::hub::{Delta, Event, PartKind, ProviderError, Usage};
-use sluicegate_dialects::{StreamDecoder, StreamEncoder, ToolNames, call_id};
+use sluicegate_dialects::{RepeatedBeginning, SignatureMark, StreamDecoder, StreamEncoder, ToolNames, call_id};
 
 use crate::cache::Recorder;
 
@@ -31,6 +31,10 @@ pub(super) struct Translated {
     pub(super) names: (String, String),
     /// The names of tools that went out as others.
     pub(super) tools: ToolNames,
+    /// Marks the signatures of its model's thoughts, where callers could not tell whose they are.
+    pub(super) mark: Option<SignatureMark>,
+    /// Takes out what it says once more of the caller's own words.
+    pub(super) echo: Option<RepeatedBeginning>,
     /// Keeps the answer, and the id that it is told by then.
     pub(super) keep: Option<(Keep, String)>,
     /// The answer so far, where somebody else may have to go on with it.
@@ -67,10 +71,16 @@ impl Translated {
             return;
         }
         let mut events = std::mem::take(&mut self.events);
+        if let Some(echo) = &mut self.echo {
+            let mut sifted = Vec::with_capacity(events.len());
+            events.drain(..).for_each(|event| echo.sift(event, &mut sifted));
+            events = sifted;
+        }
         for event in &mut events {
             if let Event::PartStart { kind: PartKind::ToolCall { name, .. }, .. } = event {
                 self.tools.give_back(name);
             }
+            self.mark.iter_mut().for_each(|mark| mark.see(event));
         }
         if self.gathered.is_some() {
             events.iter().for_each(|event| self.note(event));

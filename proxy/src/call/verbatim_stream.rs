@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sluicegate_dialects::hub::ProviderError;
 use sluicegate_dialects::observe::StreamObserver;
-use sluicegate_dialects::{Dialect, Reframer, StreamEncoder, StreamOptions, StreamShadow};
+use sluicegate_dialects::{Dialect, FlatContent, Reframer, StreamEncoder, StreamOptions, StreamShadow};
 
 use super::event_tail::{EventTail, ends_event, events, last_event};
 use super::sealed_stream::SealedStream;
@@ -24,6 +24,8 @@ pub(super) struct Verbatim {
     pub(super) raw: bool,
     /// The engine that frames the provider's events as the caller's are, where they are framed otherwise.
     pub(super) reframer: Option<Box<Reframer>>,
+    /// The engine that makes text of content, where the provider says a list of pieces.
+    pub(super) flat: Option<Box<FlatContent>>,
     /// The engine that seals the ids in them, where they are sealed.
     pub(super) sealed: Option<Box<SealedStream>>,
     /// The shadow of what passes, where somebody else may have to go on with it.
@@ -210,6 +212,7 @@ mod tests {
             array: false,
             raw: false,
             reframer: None,
+            flat: None,
             sealed: None,
             shadow: None,
         }

@@ -45,7 +45,7 @@ impl Attempt<'_> {
             return Ok((body.clone(), false));
         }
         let kin = dialect.is_kin(call.dialect());
-        let body = &if kin { call.sealed_answer(body, self.provider) } else { body.clone() };
+        let body = &if kin { call.sealed_answer(body, (&**self.provider, dialect)) } else { body.clone() };
         if kin && !call.streams() {
             return self.look_at_whole(dialect, body, open).map(|()| (body.clone(), false));
         }
@@ -61,7 +61,7 @@ impl Attempt<'_> {
         reply.created = reply.created.or_else(transcoder::now);
         open.entry().answered_model(&reply.model);
         self.count_reply(open, dialect, (&reply, body));
-        transcoder::name(call, &mut reply);
+        transcoder::own(call, &mut reply, (dialect, self.model(), &**self.provider));
         call.own_name().into_iter().for_each(|own| own.clone_into(&mut reply.id));
         if !call.streams() {
             let written = call.dialect().encode_reply(&reply, &call.body);
@@ -74,8 +74,7 @@ impl Attempt<'_> {
             true => Some(array(whole)),
             false => call.dialect().stream_of_whole(whole, call.passes_usage()),
         };
-        let told = if kin { tell(body) } else { None };
-        let told = told.or_else(|| {
+        let told = kin.then(|| tell(body)).flatten().or_else(|| {
             let written = call.dialect().encode_reply(&reply, &call.body);
             open.entry().skipped_parts(written.skipped);
             tell(&written.body)
@@ -132,6 +131,11 @@ impl Attempt<'_> {
             None => open.entry().usage(usage, self.price().map(|price| &**price)),
             Some(parts) => parts.count(open.entry(), (usage, false), Some(&by())),
         }
+    }
+
+    /// The model that its provider is asked for.
+    pub(super) fn model(&self) -> &str {
+        outgoing::model(self.call, self.target, self.provider)
     }
 
     /// Counts the usage of an answer that was read. A provider that says something, and says that it was nothing, has not counted: then it is

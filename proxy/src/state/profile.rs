@@ -52,7 +52,8 @@ fn look_alike(from: &config::Provider) -> LookAlike {
         );
         Some(LookAlike::default())
     });
-    let known = named.unwrap_or_else(|| at_host(from));
+    let url = Uri::try_from(&from.url).ok();
+    let known = named.unwrap_or_else(|| at_host(from)).at_path(url.as_ref().map_or("", Uri::path));
     LookAlike {
         content_lists: content_lists.unwrap_or(known.content_lists),
         system_messages: match system_in_place {

@@ -145,7 +145,12 @@ impl UpstreamClient {
             match answered {
                 Ok(response) => return Ok(Sent { response, resent }),
                 Err(Failed { error, fate }) => {
-                    let harmless = fate == Fate::Unprocessed || (fate == Fate::Unanswered && limits.resend);
+                    let harmless = match fate {
+                        Fate::Unprocessed => true,
+                        Fate::WantsHttp1 => pool.falls_back(),
+                        Fate::Unanswered => limits.resend,
+                        Fate::Unknown => false,
+                    };
                     if again || !harmless {
                         return Err(failed(error));
                     }

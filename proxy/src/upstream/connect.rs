@@ -37,6 +37,10 @@ pub(super) struct Wire {
 #[derive(Default)]
 pub(super) struct Connector {
     tls: OnceCell<TlsConnector>,
+    /// The same, that offers no HTTP/2.
+    tls_http1: OnceCell<TlsConnector>,
+    /// True if HTTP/2 is offered no more.
+    http1: Cell<bool>,
     /// The index among several addresses at which the next connection begins.
     turn: Cell<usize>,
     /// The time when it was last told that no way leads there.
@@ -51,6 +55,11 @@ impl Connector {
             Ok(made) => made,
             Err(_) => Err(SendError::new(phase.get(), SendErrorKind::TimedOut, format!("not within {limit:?}"))),
         }
+    }
+
+    /// Offers HTTP/2 no more.
+    pub(super) fn without_http2(&self) {
+        self.http1.set(true);
     }
 
     async fn establish(&self, place: &OriginParts, dns: &Dns, phase: &Cell<SendPhase>) -> Result<Wire, SendError> {
@@ -70,7 +79,13 @@ impl Connector {
             return Ok(Wire { io: Io::Tcp(tcp), http2: settings.http == HttpVersion::Http2 });
         }
         phase.set(SendPhase::Tls);
-        let connector = self.tls.get_or_try_init(|| tls::connector(settings)).await?;
+        let connector = match self.http1.get() {
+            true => {
+                let settings = Connection { http: HttpVersion::Http1, ..settings.clone() };
+                self.tls_http1.get_or_try_init(|| tls::connector(&settings)).await?
+            }
+            false => self.tls.get_or_try_init(|| tls::connector(settings)).await?,
+        };
         let name = tls::server_name(settings, place.name.to_string())?;
         let tls = connector.connect(name, tcp).await.map_err(|error| tls::handshake_error(&error))?;
         let agreed = tls.get_ref().1.alpn_protocol() == Some(b"h2");

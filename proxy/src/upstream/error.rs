@@ -14,8 +14,10 @@ pub enum SendPhase {
     Resolve,
     /// Making (or waiting for) a connection.
     Connect,
-    /// Agreeing on TLS or HTTP/2.
+    /// Agreeing on TLS, and on which HTTP.
     Tls,
+    /// Agreeing on HTTP/2's settings, over TLS or without.
+    Http2,
     /// Writing the request.
     Write,
     /// Waiting for the head of the answer.
@@ -30,6 +32,7 @@ impl SendPhase {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Tls => "tls",
+            Self::Http2 => "http2",
             Self::Write => "write",
             Self::Head => "head",
         }
@@ -122,6 +125,8 @@ pub enum SendFault {
 pub(super) enum Fate {
     /// Nothing of it can have been processed: it never left, or the provider says so itself.
     Unprocessed,
+    /// The provider takes it over HTTP/1.1 alone (RFC 9113, 7: HTTP_1_1_REQUIRED).
+    WantsHttp1,
     /// It left on a connection that had served before and ended without a byte of an answer: most likely the provider
     /// had closed it while it was idle.
     Unanswered,
@@ -134,6 +139,18 @@ pub(super) enum Fate {
 pub(super) struct Failed {
     pub(super) error: SendError,
     pub(super) fate: Fate,
+}
+
+/// The part of HTTP/2 that a provider ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Http2End {
+    /// None that is known of.
+    #[default]
+    Other,
+    /// The request's own stream.
+    Stream,
+    /// The same, as the provider wants the request over HTTP/1.1.
+    StreamForHttp1,
 }
 
 /// A call that got no answer's head. Its text holds no secret: no header, no body, no query.
@@ -149,13 +166,15 @@ pub struct SendError {
     pub resent: bool,
     /// The end of a connection that calls share, of which another call has told already.
     pub echo: bool,
+    /// The part of HTTP/2 that ended, where it is not the connection as such.
+    pub ended: Http2End,
     /// More about it, for logs.
     pub detail: String,
 }
 
 impl SendError {
     pub(super) fn new(phase: SendPhase, kind: SendErrorKind, detail: impl Into<String>) -> Self {
-        Self { phase, kind, sent: false, resent: false, echo: false, detail: detail.into() }
+        Self { phase, kind, sent: false, resent: false, echo: false, ended: Http2End::Other, detail: detail.into() }
     }
 
     pub(super) fn late() -> Self {
@@ -163,13 +182,18 @@ impl SendError {
     }
 
     pub(super) fn io(phase: SendPhase, error: &io::Error) -> Self {
-        Self::new(phase, SendErrorKind::of_io(error), error.to_string())
+        Self::new(phase, SendErrorKind::of_io(error), in_short(error.to_string()))
     }
 
     /// An exchange that hyper gave up; `sent`: whether a byte of the request may have left.
     pub(super) fn exchange(error: &hyper::Error, sent: bool) -> Self {
         let phase = if sent { SendPhase::Head } else { SendPhase::Write };
-        Self { sent, ..Self::new(phase, kind_of(error), chain(error)) }
+        let ended = http2_of(error).filter(|error| error.is_reset() && error.is_remote());
+        let ended = ended.map_or(Http2End::Other, |error| match error.reason() {
+            Some(h2::Reason::HTTP_1_1_REQUIRED) => Http2End::StreamForHttp1,
+            _ => Http2End::Stream,
+        });
+        Self { sent, ended, ..Self::new(phase, kind_of(error), chain(error)) }
     }
 
     /// One to be changed by a test.
@@ -203,6 +227,17 @@ impl SendError {
                 "the TLS handshake with it was not done in time"
             }
             (SendPhase::Tls, _) => return format!("TLS or HTTP/2 could not be agreed on with it ({detail})").into(),
+            (SendPhase::Http2, SendErrorKind::Reset) => "it closed the connection while HTTP/2 was being agreed on",
+            (SendPhase::Http2, SendErrorKind::TimedOut | SendErrorKind::AttemptTimeout) => {
+                "HTTP/2 was not agreed on with it in time"
+            }
+            (SendPhase::Http2, _) => return format!("HTTP/2 could not be agreed on with it ({detail})").into(),
+            _ if self.ended == Http2End::StreamForHttp1 => {
+                "it takes the request over HTTP/1.1 alone, and is spoken to over HTTP/2 (`connection.http`)"
+            }
+            (_, SendErrorKind::Reset) if self.ended == Http2End::Stream => {
+                return format!("it gave up the request's HTTP/2 stream before it answered ({detail})").into();
+            }
             // What came was no HTTP, and what was wrong with it says more than that.
             (_, SendErrorKind::Protocol) => return format!("its answer can not be read ({detail})").into(),
             (SendPhase::Write, SendErrorKind::Reset) => "it closed the connection before the request was written",
@@ -253,8 +288,8 @@ pub enum BodyError {
 impl BodyError {
     pub(super) fn io(error: &io::Error) -> Self {
         match SendErrorKind::of_io(error) {
-            SendErrorKind::Protocol => Self::Protocol(error.to_string()),
-            _ => Self::Cut(error.to_string()),
+            SendErrorKind::Protocol => Self::Protocol(in_short(error.to_string())),
+            _ => Self::Cut(in_short(error.to_string())),
         }
     }
 
@@ -263,6 +298,20 @@ impl BodyError {
             SendErrorKind::Protocol => Self::Protocol(chain(error)),
             _ => Self::Cut(chain(error)),
         }
+    }
+}
+
+/// The error of HTTP/2 in hyper's, where there is one.
+pub(super) fn http2_of(error: &hyper::Error) -> Option<&h2::Error> {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<h2::Error>()).next()
+}
+
+/// The text of an error, without the address of a library's manual at its end: users of the gateway have no use for it.
+fn in_short(said: String) -> String {
+    match said.find(": https://") {
+        Some(end) => said.get(..end).unwrap_or_default().to_owned(),
+        None => said,
     }
 }
 
@@ -306,5 +355,42 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    in_short(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_manual_is_told_to_nobody() {
+        let said = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/x#unexpected-eof";
+        let error = io::Error::new(io::ErrorKind::UnexpectedEof, said);
+        assert_eq!(
+            BodyError::io(&error).to_string(),
+            "the provider cut the answer: peer closed connection without sending TLS close_notify"
+        );
+        assert!(!SendError::io(SendPhase::Tls, &error).to_string().contains("docs.rs"));
+        assert_eq!(in_short("a https://x".to_owned()), "a https://x");
+    }
+
+    #[test]
+    fn words_name_what_ended() {
+        let of = |phase, ended| {
+            SendError { ended, ..SendError::new(phase, SendErrorKind::Reset, "why") }.in_words().into_owned()
+        };
+        for (phase, ended, words) in [
+            (SendPhase::Tls, Http2End::Other, "it closed the connection during the TLS handshake"),
+            (SendPhase::Http2, Http2End::Other, "it closed the connection while HTTP/2 was being agreed on"),
+            (SendPhase::Head, Http2End::Other, "it closed the connection before it answered"),
+            (SendPhase::Head, Http2End::Stream, "it gave up the request's HTTP/2 stream before it answered (why)"),
+            (
+                SendPhase::Head,
+                Http2End::StreamForHttp1,
+                "it takes the request over HTTP/1.1 alone, and is spoken to over HTTP/2 (`connection.http`)",
+            ),
+        ] {
+            assert_eq!(of(phase, ended), words);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use super::error::{Failed, Fate, SendError, SendErrorKind, SendPhase};
+use super::error::{Failed, Fate, SendError, SendErrorKind, SendPhase, http2_of};
 use super::h2_signs::{BegunBody, HeardIo};
 use super::io::Io;
 
@@ -108,7 +108,8 @@ impl SharedConn {
             .keep_alive_timeout(PONG)
             .handshake(TokioIo::new(HeardIo::new(io, &state.heard)))
             .await;
-        let (sender, driver) = made.map_err(|error| SendError::exchange(&error, false))?;
+        let (sender, driver) =
+            made.map_err(|error| SendError { phase: SendPhase::Http2, ..SendError::exchange(&error, false) })?;
         let told = Rc::clone(&state);
         tokio::task::spawn_local(async move {
             let mut driver = driver;
@@ -131,8 +132,8 @@ impl SharedConn {
             if let Some(ended) = &*state.ended.borrow() {
                 let why = ended
                     .clone()
-                    .unwrap_or_else(|| SendError::new(SendPhase::Tls, SendErrorKind::Reset, "closed at once"));
-                return Err(SendError { phase: SendPhase::Tls, ..why });
+                    .unwrap_or_else(|| SendError::new(SendPhase::Http2, SendErrorKind::Reset, "closed at once"));
+                return Err(SendError { phase: SendPhase::Http2, ..why });
             }
             state.changed.notified().await;
         }
@@ -255,10 +256,12 @@ fn fate(error: &hyper::Error, sent: bool) -> (Fate, bool) {
     if !sent {
         return (Fate::Unprocessed, true);
     }
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let Some(cause) = causes.filter_map(|cause| cause.downcast_ref::<h2::Error>()).next() else {
+    let Some(cause) = http2_of(error) else {
         return (Fate::Unknown, true);
     };
+    if cause.is_remote() && cause.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED) {
+        return (Fate::WantsHttp1, !cause.is_reset());
+    }
     let refused = cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
     // Of a goodbye that we received, hyper tells only those streams that are beyond its last one.
     let unprocessed = cause.is_remote() && (refused || cause.is_go_away());

@@ -270,7 +270,7 @@ impl ConnectionPool {
         let agreed = Box::pin(SharedConn::new(wire.io, held));
         let Ok(agreed) = tokio::time::timeout(limit.saturating_sub(began.elapsed()), agreed).await else {
             add(&self.stats.failed);
-            return Err(SendError::new(SendPhase::Tls, SendErrorKind::TimedOut, "no HTTP/2 settings came in time"));
+            return Err(SendError::new(SendPhase::Http2, SendErrorKind::TimedOut, "no HTTP/2 settings came in time"));
         };
         let shared = Rc::new(agreed.inspect_err(|_| add(&self.stats.failed))?.to(peer));
         self.shared.borrow_mut().push(Rc::clone(&shared));
@@ -278,6 +278,24 @@ impl ConnectionPool {
         // Calls that waited for a connection may find room on this one.
         self.freed.notify_waiters();
         Ok(Way::Shared(Stream { shared, pool: Rc::clone(self) }))
+    }
+
+    /// The provider takes a request over HTTP/1.1 alone: from here on it is asked so, if that is left to the two of us. `false`: it is not.
+    pub(super) fn falls_back(&self) -> bool {
+        if self.origin.0.connection.http != HttpVersion::Auto {
+            return false;
+        }
+        if self.http2.replace(Some(false)) != Some(false) {
+            tracing::info!(
+                pool = self.origin.0.pool,
+                provider = self.origin.0.provider,
+                "the provider wants HTTP/1.1: it is spoken to over that"
+            );
+        }
+        self.connector.without_http2();
+        // Without a sender left, hyper closes the connection when its last stream ends.
+        self.shared.borrow_mut().clear();
+        true
     }
 
     fn put(&self, conn: Box<Conn>) {

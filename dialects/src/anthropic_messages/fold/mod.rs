@@ -118,6 +118,13 @@ impl MessagesFold {
         Ok(held)
     }
 
+    /// Says a member of the message in JSON, which its host says beside the events.
+    pub(crate) fn say(&mut self, (name, json): (&str, &str)) {
+        if let (Some(message), Ok(raw)) = (&mut self.message, RawValue::from_string(json.to_owned())) {
+            lay(message, name, &raw);
+        }
+    }
+
     fn used(&mut self, usage: Option<&RawValue>) -> Result<usize, Unfolded> {
         let Some(usage) = usage else { return Ok(0) };
         let usage = object(usage.get())?;

@@ -8,7 +8,8 @@ use crate::hub::{CacheMark, Call, Fields, Message};
 use crate::json::{Object, ROOT, Writer, string};
 use crate::left_out::LeftOut;
 use crate::spoke::PartPath;
-use crate::vendors::{self, BedrockModel};
+use crate::thoughts::is_marked;
+use crate::vendors::{self, BedrockModel, SignatureUse};
 
 /// A request that is being written.
 pub(super) struct ConverseDraft<'a> {
@@ -20,6 +21,8 @@ pub(super) struct ConverseDraft<'a> {
     path: PartPath,
     /// The facts known of the model.
     pub(super) model: &'static BedrockModel,
+    /// The mark of signatures that its vendor has made, where that is not Anthropic.
+    mark: Option<String>,
     /// The names of documents so far: no two may have the same.
     pub(super) documents: BTreeSet<String>,
 }
@@ -33,6 +36,7 @@ impl<'a> ConverseDraft<'a> {
             target,
             path,
             model: vendors::bedrock(&call.model),
+            mark: vendors::bedrock_mark(&call.model),
             documents: BTreeSet::new(),
         }
     }
@@ -40,6 +44,16 @@ impl<'a> ConverseDraft<'a> {
     /// True if the caller speaks this dialect too, so that its own words can be given back.
     pub(super) fn same(&self) -> bool {
         self.caller == Dialect::BedrockConverse
+    }
+
+    /// A signature, or what stands for hidden thoughts, as the model takes it; `None`: another vendor has made it.
+    pub(super) fn own<'s>(&self, signature: &'s str) -> Option<&'s str> {
+        let as_it_is = Some(signature).filter(|signature| !is_marked(signature));
+        match &self.mark {
+            _ if self.same() => as_it_is,
+            Some(mark) => signature.strip_prefix(mark.as_str()),
+            None => as_it_is.filter(|_| self.model.signature != SignatureUse::Never),
+        }
     }
 
     /// Notes a field left out by rule, once.

@@ -12,8 +12,6 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Message, Part, Role, Source};
 use crate::json::{Writer, kind_of};
-use crate::thoughts::is_marked;
-use crate::vendors::SignatureUse;
 
 /// Writes the turns; those of one role that follow one another are one, and those that nothing is said in are none. Tools' results
 /// come first in theirs, as they have to follow their calls at once.
@@ -125,21 +123,17 @@ fn block(message: &Message, index: usize, part: &Part, draft: &mut ConverseDraft
             draft.json.close(b'}');
             draft.json.close(b'}');
         }
-        Content::Thinking { text, signature } => match signature.as_deref().filter(|signature| !is_marked(signature)) {
-            // Callers of other dialects have Claude's, mostly, which models that sign nothing refuse.
-            Some(signature) if draft.same() || draft.model.signature != SignatureUse::Never => {
-                blocks::write_thought(text, Some(signature), &mut draft.json);
+        Content::Thinking { text, signature } => {
+            match signature.as_deref().and_then(|signature| draft.own(signature)) {
+                Some(signature) => blocks::write_thought(text, Some(signature), &mut draft.json),
+                None if draft.same() && signature.is_none() => blocks::write_thought(text, None, &mut draft.json),
+                None => draft.drop("messages.thinking"),
             }
-            Some(_) => draft.drop("messages.thinking"),
-            None if draft.same() && signature.is_none() => blocks::write_thought(text, None, &mut draft.json),
+        }
+        Content::RedactedThinking(data) => match draft.own(data) {
+            Some(data) => blocks::write_hidden(data, &mut draft.json),
             None => draft.drop("messages.thinking"),
         },
-        Content::RedactedThinking(data)
-            if !is_marked(data) && (draft.same() || draft.model.signature != SignatureUse::Never) =>
-        {
-            blocks::write_hidden(data, &mut draft.json);
-        }
-        Content::RedactedThinking(_) => draft.drop("messages.thinking"),
         // No model there takes one in its own turn.
         Content::Image { .. } if message.role == Role::Assistant && !draft.same() => draft.drop("messages.content"),
         content => media(content, draft).map_err(|why| draft.refuse(message, (index, None), why))?,

@@ -9,6 +9,7 @@ use crate::codec::Refusal;
 use crate::grammar;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::Writer;
+use crate::left_out::beside;
 use crate::vendors::{ConverseThinking, ConverseTopK, FieldAction, nearest};
 
 /// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
@@ -243,6 +244,9 @@ fn extra(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) -> Resul
             }
             // Of another dialect's caller, who sends it by `extra_body`: the hub has no word of it.
             None if name == "thinking" && call.reasoning.is_none() => draft.drop(name),
+            None if name == "output_config" && !draft.same() => {
+                beside(raw, &["effort", "format"]).iter().for_each(|member| draft.drop(format!("{name}.{member}")));
+            }
             None if SILENT.contains(&name.as_str()) => {}
             None if draft.same() => draft.json.raw_field(name, raw),
             None => {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::bedrock_converse::wire;
 use crate::bedrock_invoke::error;
 use crate::codec::Malformed;
 use crate::frames::FrameDecoder;
-use crate::hub::{Delta, Event, PartKind, ProviderError, ServiceTier, Usage};
-use crate::spoke::DecodeStream;
+use crate::hub::{Delta, Event, PartKind, ProviderError, ServiceTier, Stop, Usage};
+use crate::spoke::{DecodeStream, GuardrailWord};
 use crate::sse::Frame;
 use crate::text::{Seam, Text};
 
@@ -37,9 +38,14 @@ impl DecodeStream for ConverseDecoder {
         self.reader.finished
     }
 
+    fn guardrail(&self) -> GuardrailWord {
+        if self.reader.guarded { GuardrailWord::Spoken } else { GuardrailWord::Unsaid }
+    }
+
     fn finish(&mut self, out: &mut Vec<Event>) -> Result<(), Malformed> {
         let Self { frames, reader } = self;
         frames.finish(|frame| reader.frame(frame, out))?;
+        reader.weigh(None, out);
         if let Some(error) = reader.broken.take() {
             reader.over = true;
             out.push(Event::Error(error));
@@ -62,6 +68,12 @@ struct ConverseReader {
     open: BTreeMap<u64, OpenContent>,
     /// The error that the answer is, once it has ended with it.
     broken: Option<ProviderError>,
+    /// True if a tool was called.
+    called: bool,
+    /// True if a guardrail had a word in the answer, and what it did is still to come.
+    is_weighed: bool,
+    /// True if a guardrail stands in for the answer.
+    guarded: bool,
 }
 
 /// A block that is growing.
@@ -169,10 +181,12 @@ struct AnswerStop {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct Metadata<'a> {
     usage: Option<wire::ConverseUsage>,
     #[serde(default)]
     service_tier: ServiceTier,
+    #[serde(borrow)]
+    trace: Option<&'a RawValue>,
 }
 
 fn read<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Malformed> {
@@ -188,6 +202,7 @@ impl ConverseReader {
             return Ok(());
         }
         if let Some(error) = error::of_event(frame.name, frame.data) {
+            self.weigh(None, out);
             self.over = true;
             out.push(Event::Error(error));
             return Ok(());
@@ -209,13 +224,18 @@ impl ConverseReader {
                     self.broken = Some(error);
                     return Ok(());
                 }
-                let stop = wire::stop(&word);
-                if !std::mem::replace(&mut self.finished, true) {
-                    out.push(Event::Finish { choice: 0, stop });
+                if std::mem::replace(&mut self.finished, true) {
+                    return Ok(());
+                }
+                if word == wire::GUARDED {
+                    self.is_weighed = true;
+                } else {
+                    out.push(Event::Finish { choice: 0, stop: wire::stop(&word) });
                 }
             }
             b"metadata" => {
-                let Metadata { usage, service_tier: tier } = read(frame.data)?;
+                let Metadata { usage, service_tier: tier, trace } = read(frame.data)?;
+                self.weigh(trace, out);
                 out.extend(usage.map(|usage| Event::Usage(Usage { tier, ..usage.into() })));
                 self.over = self.finished || self.broken.is_some();
                 match self.broken.take() {
@@ -226,6 +246,15 @@ impl ConverseReader {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Says why an answer ended in which a guardrail had a word: what that did is told behind it.
+    fn weigh(&mut self, trace: Option<&RawValue>, out: &mut Vec<Event>) {
+        if std::mem::take(&mut self.is_weighed) {
+            let stop = wire::guarded_stop(trace, self.called);
+            self.guarded = stop == Stop::Refusal;
+            out.push(Event::Finish { choice: 0, stop });
+        }
     }
 
     fn start(&mut self, out: &mut Vec<Event>) {
@@ -240,6 +269,7 @@ impl ConverseReader {
             return Err(Malformed::new("a block of the stream is two things at once"));
         }
         if let Some(StartedCall { tool_use_id: id, name }) = tool_use {
+            self.called = true;
             self.begin(index, BlockKind::Call, out)?;
             self.told(index, PartKind::ToolCall { id, name }, out);
         } else if let Some(StartedPicture { format }) = image {

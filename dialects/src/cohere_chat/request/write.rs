@@ -295,7 +295,8 @@ fn write_extra(extra: &Extra, writer: &mut CohereWriter<'_>) -> Result<(), Refus
             (None, "modalities") if !matches!(raw.get(), "[\"text\"]" | "[]") => {
                 return Err(ROOT.field(name).refuse("this provider answers in text alone"));
             }
-            (None, "tool_choice" | "response_format") => {
+            // The answer would lack what it asks for.
+            (None, "tool_choice" | "response_format" | "web_search_options") => {
                 return Err(ROOT.field(name).refuse("this provider has nothing of that kind"));
             }
             (None, "thread") => return Err(no_threads()),

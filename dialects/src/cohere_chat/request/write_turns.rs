@@ -42,7 +42,10 @@ pub(super) fn messages(
     if !texts.is_empty() {
         said("system", &texts.join("\n\n"), writer);
     }
-    for message in messages {
+    let is_said = |part: &Part| !matches!(part.content, Content::ToolResult { .. });
+    let last = messages.iter().rposition(|message| message.role == Role::User && message.parts.iter().any(is_said));
+    for (place, message) in messages.iter().enumerate() {
+        writer.is_before = last.is_some_and(|last| place < last);
         let Message { role, name, parts: _, extra, at } = message;
         if name.is_some() {
             writer.drop("messages.name");
@@ -84,6 +87,7 @@ fn instructions(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), 
 
 /// Writes a user's turn: the tool results as messages of their own, then all else, with the pictures of the results.
 fn user(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Refusal> {
+    let path = writer.path;
     let mut pieces: Vec<UserPiece<'_>> = Vec::new();
     let mut results = false;
     for (index, part) in message.parts.iter().enumerate() {
@@ -92,7 +96,7 @@ fn user(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Refusal>
                 results = true;
                 result(message, index, writer, &mut pieces)?;
             }
-            _ => pieces.push(piece(part, || (writer.path)(message, index, None))?),
+            _ => pieces.push(piece(part, || path(message, index, None), writer)?),
         }
         if part.cache.is_some() {
             writer.drop(format_args!("{}.cache_control", (writer.path)(message, index, None)));
@@ -142,7 +146,11 @@ impl UserPiece<'_> {
     }
 }
 
-fn piece(part: &Part, path: impl Fn() -> String) -> Result<UserPiece<'_>, Refusal> {
+fn piece<'a>(
+    part: &'a Part,
+    path: impl Fn() -> String,
+    writer: &mut CohereWriter<'_>,
+) -> Result<UserPiece<'a>, Refusal> {
     let refuse = |what: &str| Err(Refusal::field(path(), what));
     match &part.content {
         Content::Text { text, citations: _ } | Content::Refusal(text) => Ok(UserPiece::Text(Cow::Borrowed(text))),
@@ -153,11 +161,22 @@ fn piece(part: &Part, path: impl Fn() -> String) -> Result<UserPiece<'_>, Refusa
             let url = Cow::Owned(format!("data:{media_type};base64,{data}"));
             Ok(UserPiece::Picture { url, detail: detail.as_deref() })
         }
-        Content::Document { source: Source::Text(text), name, settings: _ } => Ok(UserPiece::Text(
-            name.as_ref().map_or(Cow::Borrowed(text), |name| Cow::Owned(format!("{name}\n\n{text}"))),
-        )),
+        Content::Document { source, name, settings: _ } => match (source.text(), name) {
+            (Some(text), Some(name)) => Ok(UserPiece::Text(Cow::Owned(format!("{name}\n\n{text}")))),
+            (Some(text), None) => Ok(UserPiece::Text(text)),
+            // Clients send it again with every turn: refused there, it would end the conversation.
+            (None, name) if writer.is_before => {
+                writer.drop(path());
+                let name = name.as_ref().map_or_else(String::new, |name| format!(" `{name}`"));
+                Ok(UserPiece::Text(Cow::Owned(format!(
+                    "(A document{name} stood here that can not be shown to this model.)"
+                ))))
+            }
+            (None, _) => {
+                refuse("this provider takes documents of text only, and no PDF: send its text, or ask another model")
+            }
+        },
         Content::Image { .. } => refuse("the file is not in this provider's store"),
-        Content::Document { .. } => refuse("this provider takes documents of plain text only"),
         Content::Audio { .. } => refuse("sound can not be told to this provider"),
         Content::Other { dialect: _, raw } => {
             let kind = kind_of(raw.get());
@@ -190,7 +209,7 @@ fn result<'a>(
             texts.push(found_tool(raw).into());
             continue;
         }
-        match piece(part, || path(message, index, Some(inner)))? {
+        match piece(part, || path(message, index, Some(inner)), writer)? {
             UserPiece::Text(text) => texts.push(text),
             picture @ UserPiece::Picture { .. } => {
                 if std::mem::take(&mut first) {
@@ -233,7 +252,8 @@ fn assistant(message: &Message, writer: &mut CohereWriter<'_>) -> Result<(), Ref
                 writer.drop((writer.path)(message, index, None));
             }
             _ => {
-                piece(part, || (writer.path)(message, index, None))?;
+                let path = writer.path;
+                piece(part, || path(message, index, None), writer)?;
             }
         }
     }

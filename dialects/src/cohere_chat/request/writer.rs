@@ -12,12 +12,14 @@ pub(super) struct CohereWriter<'a> {
     pub(super) profile: &'a ProviderProfile,
     /// The caller's own name of a part's place.
     pub(super) path: PartPath,
+    /// True while the turns are written that stand before the user's last word.
+    pub(super) is_before: bool,
 }
 
 impl<'a> CohereWriter<'a> {
     /// For a provider; `path` names a part as its caller wrote it.
     pub(super) fn new(profile: &'a ProviderProfile, path: PartPath) -> Self {
-        Self { json: Writer::with_capacity(4096), dropped: LeftOut::default(), profile, path }
+        Self { json: Writer::with_capacity(4096), dropped: LeftOut::default(), profile, path, is_before: false }
     }
 
     /// Notes a field left out by rule.

@@ -10,6 +10,7 @@ use crate::codec::{Refusal, no_threads};
 use crate::gemini::schema;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::{Object, ROOT};
+use crate::left_out::beside;
 use crate::vendors::{FieldAction, GeminiThinking, nearest};
 
 /// The most texts that end an answer.
@@ -204,6 +205,8 @@ enum Rule {
     Pass(&'static str),
     /// Nothing is lost by leaving it out, or another field says it.
     Silent,
+    /// These of its members are said by other fields; others are left out and said so.
+    Partly(&'static [&'static str]),
     /// Refused, unless it is one of these values that ask for nothing.
     Refuse(&'static [&'static str]),
     /// Left out and said so, unless it is one of these values that ask for nothing.
@@ -221,7 +224,7 @@ const FOREIGN: [(&str, Rule); 21] = [
     ("logprobs", Rule::Silent),
     ("mcp_servers", Rule::Refuse(&["[]"])),
     ("modalities", Rule::Refuse(&["[\"text\"]", "[]"])),
-    ("output_config", Rule::Silent),
+    ("output_config", Rule::Partly(&["effort", "format"])),
     ("response_format", Rule::Refuse(&[])),
     ("safetySettings", Rule::Pass("safetySettings")),
     ("safety_settings", Rule::Pass("safetySettings")),
@@ -287,6 +290,9 @@ fn by_rule(name: &str, raw: &RawValue, draft: &mut Draft<'_>) -> Result<(), Refu
     match FOREIGN.iter().find(|(known, _)| *known == name).map(|(_, rule)| rule) {
         Some(Rule::Pass(to)) => draft.json.raw_field(to, raw),
         Some(Rule::Silent) => {}
+        Some(Rule::Partly(known)) => {
+            beside(raw, known).iter().for_each(|member| draft.drop(format!("{name}.{member}")));
+        }
         Some(Rule::Drop(harmless)) => {
             if !harmless.contains(&raw.get()) {
                 draft.drop(name);

@@ -3,6 +3,7 @@
 //! Nothing in the dialect ends a stream but the body's end: it is whole when each answer has said why it ended. Some
 //! models say so in every event, so it is told only then.
 
+use crate::call_id;
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
 use crate::frames::FrameDecoder;
@@ -187,7 +188,7 @@ impl DecodedAnswer {
                 thoughts.into_iter().for_each(|thought| self.thought(choice, thought, out));
             }
             Piece::Call(ToolCall { id: own, name, arguments }) => {
-                let id = if own.is_empty() { wire::made_call_id(id, choice, self.calls) } else { own };
+                let id = if own.is_empty() { call_id::made(id, choice, self.calls) } else { own };
                 self.calls += 1;
                 let deltas = vec![Delta::Arguments(arguments)];
                 self.whole(choice, PartKind::ToolCall { id, name }, deltas, out);

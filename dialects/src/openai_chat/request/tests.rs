@@ -227,3 +227,18 @@ fn a_form_beside_tools_is_said_in_words_to_who_refuses_it() {
         (&json!("system"), vec!["response_format".to_owned()])
     );
 }
+
+#[test]
+fn a_last_turn_of_the_models_is_marked_where_the_server_refuses_one_that_is_not() {
+    let turns = |last| vec![Message::new(Role::User, vec![Part::text("x")]), Message::new(Role::Assistant, last)];
+    let tool = Part::new(Content::ToolCall(ToolCall { id: "c".into(), name: "f".into(), arguments: "{}".into() }));
+    for (name, messages, mark) in [
+        ("Mistral", turns(vec![Part::text("One,")]), json!(true)),
+        ("Mistral", turns(vec![tool]), Value::Null),
+        ("vLLM", turns(vec![Part::text("One,")]), Value::Null),
+    ] {
+        let profile = ProviderProfile { look_alike: LookAlike::named(name), ..ProviderProfile::default() };
+        let body = body(&encode(&call(messages), &profile).unwrap());
+        assert_eq!(body["messages"][1]["prefix"], mark, "{name}");
+    }
+}

@@ -24,11 +24,15 @@ pub(super) fn messages(messages: &[Message], writer: &mut RequestWriter<'_>) -> 
     let mut leaves = |message: &Message| (gathers && instructs(message.role)) || is_unsaid(message, writer);
     let kept: Vec<&Message> = messages.iter().filter(|message| !leaves(message)).collect();
     let last_said = kept.iter().rposition(|message| message.role == Role::User && !message.parts.iter().all(is_result));
+    let all = kept.len();
     let mut place = 0;
     for turn in kept.chunk_by(|one, next| alternate && one.role == Role::User && next.role == Role::User) {
         let Some(first) = turn.first() else { continue };
         match first.role {
-            Role::Assistant => assistant(first, last_said.is_none_or(|last| place > last), writer)?,
+            Role::Assistant => {
+                let is_last = place + 1 == all;
+                assistant(first, (last_said.is_none_or(|last| place > last), is_last), writer)?;
+            }
             Role::User => user(turn, writer)?,
             Role::System | Role::Developer if !writer.cross_dialect => instructions(first, writer)?,
             Role::System | Role::Developer => in_place(first, writer)?,
@@ -227,8 +231,12 @@ fn write_moved(moved: &[Moved<'_>], writer: &mut RequestWriter<'_>) -> Result<()
     Ok(())
 }
 
-/// Writes the model's turn. `in_loop`: since it, the user has given tool results and nothing else.
-fn assistant(message: &Message, in_loop: bool, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+/// Writes the model's turn. `in_loop`: since it, the user has given tool results and nothing else; `is_last`: it is to go on with it.
+fn assistant(
+    message: &Message,
+    (in_loop, is_last): (bool, bool),
+    writer: &mut RequestWriter<'_>,
+) -> Result<(), Refusal> {
     let Message { role: _, name: _, parts, extra: _, at } = message;
     let at = MESSAGES.index(*at);
     let content_at = at.field("content");
@@ -247,6 +255,10 @@ fn assistant(message: &Message, in_loop: bool, writer: &mut RequestWriter<'_>) -
     }
     if let Some(name) = &message.name {
         writer.json.text_field("name", name);
+    }
+    let mark = writer.look_alike().and_then(|row| row.prefill).filter(|_| is_last && !calls && writer.cross_dialect);
+    if let Some(mark) = mark {
+        writer.json.value_field(mark.field, true);
     }
     write_thoughts::thoughts(message, calls || in_loop, writer);
     if calls {

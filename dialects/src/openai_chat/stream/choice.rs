@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::call_id;
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
 use crate::hub::{Delta, Event, PartKind, Source};
@@ -220,7 +221,7 @@ impl ChoiceRead {
         let Waiting { index, id, name: Some(name), arguments, seam } = call else { return };
         self.called_tools = true;
         let made = id.is_none();
-        let id = id.unwrap_or_else(|| wire::made_call_id(reply_id, choice, self.next_part));
+        let id = id.unwrap_or_else(|| call_id::made(reply_id, choice, self.next_part));
         let begun = PartKind::ToolCall { id: id.clone(), name };
         self.begin_as(choice, GrowingKind::Tool { index, id, made }, begun, out);
         self.arguments(choice, Text::from(&*arguments), out);

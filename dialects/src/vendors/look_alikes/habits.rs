@@ -88,6 +88,15 @@ pub enum CallHabit {
     EmptyId,
 }
 
+/// The way in which a model is made to go on with a last turn of its own, where it does not do so by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrefillMark {
+    /// The field of that turn which says so (`true`).
+    pub field: &'static str,
+    /// True if the answer says that turn once more at its beginning.
+    pub echoes: bool,
+}
+
 /// A row's rule for a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostFieldRule {

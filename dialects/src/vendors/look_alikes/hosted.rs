@@ -6,7 +6,7 @@ use super::habits::SideOperation::{
     Completions, Embeddings, Files, ImageEdits, ImageGenerations, Moderations, Rerank, Speech, Transcriptions,
     Translations,
 };
-use super::habits::{CallHabit, CallIds, KeyUse, ReasoningBack, SystemMessages, UsageHabit};
+use super::habits::{CallHabit, CallIds, KeyUse, PrefillMark, ReasoningBack, SystemMessages, UsageHabit};
 use super::row::{LookAlike, UNKNOWN};
 
 /// A server with a key and Chat Completions alone.
@@ -35,8 +35,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "DeepSeek",
         hosts: &["api.deepseek.com"],
         base: Some("https://api.deepseek.com/v1"),
-        source: "api-docs.deepseek.com/guides/thinking_mode, …/api/create-chat-completion",
+        source: "api-docs.deepseek.com/guides/thinking_mode, …/api/create-chat-completion, …/guides/chat_prefix_completion",
         reasoning: ReasoningBack::Required,
+        prefill_at: Some(("/beta", PrefillMark { field: "prefix", echoes: false })),
         efforts: Some(&["low", "medium", "high", "max"]),
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
         ..HOSTED
@@ -75,7 +76,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         efforts: Some(&["minimal", "low", "medium", "high", "xhigh"]),
         ..HOSTED
     },
-    // Its models that reason refuse both penalties; an effort is refused by those that choose for themselves.
+    // Its models that reason refuse both penalties; an effort is refused by those that choose for themselves, which the table of models
+    // tells from those that do not.
     LookAlike {
         name: "xAI",
         hosts: &["api.x.ai"],
@@ -84,7 +86,6 @@ pub(super) const ROWS: [LookAlike; 21] = [
         // Images to edit stand in JSON, by their addresses or as data: a form is refused there.
         beside_chat: &[ImageGenerations, ImageEdits],
         content_lists: true,
-        efforts: Some(&[]),
         fields: &[("frequency_penalty", Drop), ("presence_penalty", Drop), ("top_k", Drop)],
         ..HOSTED
     },
@@ -134,14 +135,16 @@ pub(super) const ROWS: [LookAlike; 21] = [
         beside_chat: &[Completions, Embeddings, ImageGenerations],
         ..HOSTED
     },
-    // The same refusal of turns without thoughts as DeepSeek's; no efforts before K3.
+    // The same refusal of turns without thoughts as DeepSeek's. Efforts since K3; models before it read past the field. Kimi's models have one
+    // temperature each, and refuse any other (400, "invalid temperature: only 1 is allowed for this model"), as they do the rest.
     LookAlike {
         name: "Moonshot",
         hosts: &["api.moonshot.ai", "api.moonshot.cn"],
         base: Some("https://api.moonshot.ai/v1"),
-        source: "platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model",
+        source: "platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model, …/guide/use-thinking-effort, …/api/models-overview (sampling); java.agentscope.io/v2/en/integration/model/kimi",
         reasoning: ReasoningBack::Required,
-        efforts: Some(&[]),
+        efforts: Some(&["low", "high", "max"]),
+        fields: &[("temperature", Drop), ("top_p", Drop), ("frequency_penalty", Drop), ("presence_penalty", Drop)],
         ..HOSTED
     },
     // Thoughts are taken back, and not asked for. A call is streamed in pieces only where `tool_stream` says so.
@@ -177,12 +180,13 @@ pub(super) const ROWS: [LookAlike; 21] = [
     },
     // Fields that it does not know are refused (422, `extra_forbidden`); those it knows are in its SDK (`mistralai` 3.7,
     // ChatCompletionRequest). Call ids: 400, "must be a-z, A-Z, 0-9, with a length of 9"; a user's turn behind a tool's: 400,
-    // "Unexpected role 'user' after role 'tool'". Calls come whole; usage comes with the last chunk.
+    // "Unexpected role 'user' after role 'tool'"; a last turn of the model's: 400, "Expected last role User or Tool (or Assistant with
+    // prefix True)". Calls come whole; usage comes with the last chunk.
     LookAlike {
         name: "Mistral",
         hosts: &["api.mistral.ai"],
         base: Some("https://api.mistral.ai/v1"),
-        source: "docs.mistral.ai/api/endpoint/chat; github.com/anomalyco/opencode/issues/1680 (ids); github.com/zed-industries/zed/issues/37021 (order); docs.mistral.ai/studio/audio/overview",
+        source: "docs.mistral.ai/api/endpoint/chat; github.com/anomalyco/opencode/issues/1680 (ids); github.com/zed-industries/zed/issues/37021 (order); github.com/langchain-ai/langchain/pull/28846, github.com/SillyTavern/SillyTavern/issues/2557 (prefix); docs.mistral.ai/studio/audio/overview",
         // It speaks in JSON, which is no sound.
         beside_chat: &[Embeddings, Transcriptions, Moderations],
         content_lists: true,
@@ -192,6 +196,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         calls: &[CallHabit::Whole],
         user_after_results: false,
         strict_messages: true,
+        prefill: Some(PrefillMark { field: "prefix", echoes: true }),
         fields: &[
             ("seed", Rename("random_seed")),
             ("max_completion_tokens", Rename("max_tokens")),
@@ -216,23 +221,44 @@ pub(super) const ROWS: [LookAlike; 21] = [
         source: "huggingface.co/docs/inference-providers",
         ..HOSTED
     },
-    // vLLM or SGLang behind it.
+    // vLLM or SGLang behind it, and before it a door that refuses fields it does not know (`extra_forbidden`, "Unsupported
+    // parameter(s)"). Which of the penalties a model takes differs from one to the next.
     LookAlike {
         name: "NIM",
         hosts: &["integrate.api.nvidia.com"],
         base: Some("https://integrate.api.nvidia.com/v1"),
-        source: "docs.nvidia.com/nim/large-language-models/latest/api-reference",
+        source: "docs.nvidia.com/nim/large-language-models/reference/api-reference; github.com/sipeed/picoclaw/issues/1019, github.com/NousResearch/hermes-agent/pull/77973 (refused fields), …/issues/19883 (thoughts)",
         beside_chat: &[Completions, Embeddings],
+        fields: &[
+            ("prompt_cache_key", Drop),
+            ("prompt_cache_retention", Drop),
+            ("reasoning", Drop),
+            ("safety_identifier", Drop),
+        ],
         ..HOSTED
     },
+    // A field that it does not know is refused ("json: unknown field"), `stream_options` too, and so is one of a message ("Extra inputs are
+    // not permitted"). Models that think say so in a list, with a piece of type `reasoning`.
     LookAlike {
         name: "Databricks",
         hosts: &["cloud.databricks.com", "azuredatabricks.net", "gcp.databricks.com"],
         base: Some("https://WORKSPACE.cloud.databricks.com/serving-endpoints"),
-        source: "docs.databricks.com/machine-learning/foundation-models/query-foundation-model-apis",
+        source: "docs.databricks.com/aws/en/machine-learning/foundation-model-apis/api-reference; github.com/continuedev/continue/issues/12936 (stream_options), github.com/BerriAI/litellm/issues/36931 (messages, thoughts)",
         beside_chat: &[Completions, Embeddings],
         content_lists: true,
-        fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        thoughts: "content",
+        usage: UsageHabit::AtTheEnd,
+        strict_messages: true,
+        fields: &[
+            ("max_completion_tokens", Rename("max_tokens")),
+            ("prompt_cache_key", Drop),
+            ("prompt_cache_retention", Drop),
+            ("safety_identifier", Drop),
+            ("service_tier", Drop),
+            ("store", Drop),
+            ("user", Drop),
+            ("verbosity", Drop),
+        ],
         ..HOSTED
     },
     LookAlike {

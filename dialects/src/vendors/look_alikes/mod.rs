@@ -8,7 +8,9 @@ mod hosted;
 mod own;
 mod row;
 
-pub use habits::{CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SystemMessages, UsageHabit};
+pub use habits::{
+    CallHabit, CallIds, HostFieldRule, KeyUse, PrefillMark, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+};
 pub use row::LookAlike;
 
 use super::policy::{FieldAction, FieldPolicy};
@@ -34,12 +36,27 @@ impl LookAlike {
         Self::all().find(|row| row.hosts.iter().any(|name| below(name))).copied().unwrap_or(UNKNOWN)
     }
 
+    /// The same row for an address with this path.
+    #[must_use]
+    pub fn at_path(self, path: &str) -> Self {
+        let below =
+            |wanted: &str| path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let there = self.prefill_at.filter(|(wanted, _)| below(wanted)).map(|(_, mark)| mark);
+        Self { prefill: self.prefill.or(there), ..self }
+    }
+
     /// The path of its address, where all its customers have the same.
     #[must_use]
     pub fn base_path(&self) -> Option<&'static str> {
         let (_, rest) = self.base?.split_once("://")?;
         let path = rest.find('/').map_or("", |slash| rest.get(slash..).unwrap_or_default());
         path.bytes().all(|byte| !byte.is_ascii_uppercase()).then_some(path)
+    }
+
+    /// True if it says its thoughts in the content itself, as pieces of a list.
+    #[must_use]
+    pub fn thinks_in_content(&self) -> bool {
+        self.thoughts == "content"
     }
 
     /// True if it has this operation beside Chat Completions.
@@ -86,6 +103,16 @@ mod tests {
             assert_eq!(row.base.is_some(), !row.hosts.is_empty(), "{}", row.name);
         }
         assert_eq!(LookAlike::named(""), None);
+    }
+
+    #[test]
+    fn a_mark_that_one_path_takes_goes_there_alone() {
+        let row = LookAlike::named("DeepSeek").unwrap();
+        for (path, marked) in [("/beta", true), ("/beta/v1", true), ("/v1", false), ("/betas", false), ("", false)] {
+            assert_eq!(row.at_path(path).prefill.is_some(), marked, "{path}");
+        }
+        let mistral = LookAlike::named("Mistral").unwrap();
+        assert_eq!(mistral.at_path("/v1"), mistral);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A row of the tables, and the one of a server of an unknown make.
 
 use super::habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, PrefillMark, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
 };
 
 /// A row: a look-alike, and the way to speak to it.
@@ -40,6 +40,10 @@ pub struct LookAlike {
     pub user_after_results: bool,
     /// True if it refuses messages that have fields which it does not know, as other vendors' thoughts.
     pub strict_messages: bool,
+    /// The mark of a last turn of the model's that it is to go on with. `None`: it takes one as it is, or nobody knows.
+    pub prefill: Option<PrefillMark>,
+    /// The same, where it is taken below one path of its host's alone.
+    pub prefill_at: Option<(&'static str, PrefillMark)>,
     /// True if it takes a form for its answer beside tools.
     pub format_beside_tools: bool,
     /// The rules for top-level fields, in its own words.
@@ -78,6 +82,8 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     calls: &[],
     user_after_results: true,
     strict_messages: false,
+    prefill: None,
+    prefill_at: None,
     format_beside_tools: true,
     fields: &[],
     idle_seconds: None,

@@ -19,8 +19,8 @@ use super::harness::{OK, TestCaller, answer_all, connection, origin, provider, r
 use super::http2::{TestExecutor, echo};
 use crate::upstream::{Egress, Origin, Outward, SendErrorKind, SendFault, SendPhase};
 
-/// A server whose certificate for `name` a new CA has signed; its address and the CA's certificate.
-async fn secure(name: &str, alpn: &[&[u8]]) -> (SocketAddr, String) {
+/// Accepts TLS with a certificate for `name` that a new CA has signed, and the CA's certificate.
+fn acceptor(name: &str, alpn: &[&[u8]]) -> (TlsAcceptor, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -35,7 +35,12 @@ async fn secure(name: &str, alpn: &[&[u8]]) -> (SocketAddr, String) {
         .with_single_cert(vec![certificate.der().clone()], private)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    (TlsAcceptor::from(Arc::new(config)), issuer.pem())
+}
+
+/// A server whose certificate for `name` a new CA has signed; its address and the CA's certificate.
+async fn secure(name: &str, alpn: &[&[u8]]) -> (SocketAddr, String) {
+    let (acceptor, ca) = acceptor(name, alpn);
     let address = serve(move |_, stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -45,7 +50,7 @@ async fn secure(name: &str, alpn: &[&[u8]]) -> (SocketAddr, String) {
         }
     })
     .await;
-    (address, issuer.pem())
+    (address, ca)
 }
 
 fn trusting(ca_pem: String) -> Connection {
@@ -74,6 +79,43 @@ fn http2_is_spoken_where_tls_agrees_on_it() {
                 caller.text(&origin, "{}").await;
             }
             assert!(caller.totals().created <= 10);
+        });
+    }
+}
+
+#[test]
+fn a_server_that_wants_http1_after_all_is_spoken_to_so_where_that_may_be() {
+    for (http, goes_on) in [(HttpVersion::Auto, true), (HttpVersion::Http2, false)] {
+        worker(async move {
+            let (acceptor, ca) = acceptor("localhost", &[b"h2", b"http/1.1"]);
+            let address = serve(move |_, stream| {
+                let acceptor = acceptor.clone();
+                async move {
+                    let Ok(tls) = acceptor.accept(stream).await else { return };
+                    if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+                        let _ = auto::Builder::new(TestExecutor)
+                            .serve_connection(TokioIo::new(tls), service_fn(echo))
+                            .await;
+                        return;
+                    }
+                    let mut asked = h2::server::handshake(tls).await.unwrap();
+                    while let Some(Ok((_, mut answer))) = asked.accept().await {
+                        answer.send_reset(h2::Reason::HTTP_1_1_REQUIRED);
+                    }
+                }
+            })
+            .await;
+            let origin = origin(&format!("https://localhost:{}", address.port()), Connection { http, ..trusting(ca) });
+            let caller = TestCaller::new();
+            if goes_on {
+                for _ in 0..3 {
+                    assert!(caller.text(&origin, "{}").await.starts_with("HTTP/1.1"));
+                }
+                assert_eq!((caller.totals().created, caller.resent.get()), (2, 1));
+            } else {
+                let error = caller.send(&origin, "{}").await.unwrap_err();
+                assert!(error.in_words().contains("over HTTP/1.1 alone"), "{error}");
+            }
         });
     }
 }
