@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::client_tools::ClientTool;
 use super::tool_name::flat;
 use crate::hub::Raw;
-use crate::json::{Object, ROOT, Writer};
+use crate::json::{Object, ROOT, Writer, kind_of};
 
 /// The settings an answer repeats, each with what stands there when the call did not say it. Who the end user is, and by
 /// what key a prompt is kept, is the caller's own affair: an answer that is kept may be another caller's too.
@@ -39,13 +40,27 @@ pub(crate) struct Echo {
 /// The form of a tool that is not a plain function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// True if it takes free text.
-    pub(super) custom: bool,
+    /// The kind of its calls.
+    pub(super) form: Form,
     /// Its own name.
     pub(super) name: String,
     /// The namespace it stands in.
     pub(super) namespace: Option<String>,
 }
+
+/// The kind of a tool's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `function_call`.
+    Function,
+    /// `custom_tool_call`: it takes free text.
+    FreeText,
+    /// A kind of its own, which the client runs.
+    Client(ClientTool),
+}
+
+/// The words of items in which tools stand too.
+const WITH_TOOLS: [&str; 2] = ["additional_tools", "tool_search_output"];
 
 #[derive(Deserialize)]
 struct EchoedTool<'a> {
@@ -71,22 +86,40 @@ impl Echo {
                 echo.fields.push((name, raw));
             }
         }
+        if WITH_TOOLS.iter().any(|kind| memchr::memmem::find(body, kind.as_bytes()).is_some()) {
+            echo.shapes_in_items(object.take("input"));
+        }
         echo
+    }
+
+    /// Of the tools that stand among the items.
+    fn shapes_in_items(&mut self, input: Option<&RawValue>) {
+        let items: Vec<&RawValue> = input.and_then(|input| serde_json::from_str(input.get()).ok()).unwrap_or_default();
+        for raw in items.into_iter().filter(|raw| WITH_TOOLS.contains(&&*kind_of(raw.get()))) {
+            if let Ok(EchoedTool { tools: Some(tools), .. }) = serde_json::from_str(raw.get()) {
+                self.shapes(tools, None);
+            }
+        }
     }
 
     fn shapes(&mut self, list: &RawValue, namespace: Option<&str>) {
         let list: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
         for raw in list {
-            let Ok(EchoedTool { r#type, name: Some(name), tools }) = serde_json::from_str(raw.get()) else { continue };
-            let custom = r#type.as_deref() == Some("custom");
+            let Ok(EchoedTool { r#type, name, tools }) = serde_json::from_str(raw.get()) else { continue };
+            if let Some(tool) = r#type.as_deref().and_then(|kind| ClientTool::of(kind, raw)) {
+                let name = tool.name().to_owned();
+                self.shapes.insert(name.clone(), Shape { form: Form::Client(tool), name, namespace: None });
+            }
+            let Some(name) = name else { continue };
+            let form = if r#type.as_deref() == Some("custom") { Form::FreeText } else { Form::Function };
             match (r#type.as_deref(), namespace, tools) {
                 (Some("namespace"), None, Some(tools)) => self.shapes(tools, Some(&name)),
                 (Some("custom" | "function"), Some(space), _) => {
-                    let shape = Shape { custom, name: name.clone(), namespace: Some(space.to_owned()) };
+                    let shape = Shape { form, name: name.clone(), namespace: Some(space.to_owned()) };
                     self.shapes.insert(flat(space, &name), shape);
                 }
                 (Some("custom"), None, _) => {
-                    self.shapes.insert(name.clone(), Shape { custom, name, namespace: None });
+                    self.shapes.insert(name.clone(), Shape { form, name, namespace: None });
                 }
                 _ => {}
             }
@@ -120,9 +153,12 @@ mod tests {
             {"type":"namespace","name":"ns","tools":[{"type":"function","name":"g"},{"type":"custom","name":"h"}]},{"type":"web_search"}]}"#;
         let echo = Echo::of(body);
         assert_eq!(echo.shape("f"), None);
-        assert_eq!(echo.shape("patch"), Some(&Shape { custom: true, name: "patch".into(), namespace: None }));
-        assert_eq!(echo.shape("ns__g"), Some(&Shape { custom: false, name: "g".into(), namespace: Some("ns".into()) }));
-        assert!(echo.shape("ns__h").unwrap().custom);
+        assert_eq!(echo.shape("patch"), Some(&Shape { form: Form::FreeText, name: "patch".into(), namespace: None }));
+        assert_eq!(
+            echo.shape("ns__g"),
+            Some(&Shape { form: Form::Function, name: "g".into(), namespace: Some("ns".into()) })
+        );
+        assert_eq!(echo.shape("ns__h").unwrap().form, Form::FreeText);
         let mut json = Writer::default();
         json.open(b'{');
         echo.write(&mut json);
@@ -130,6 +166,18 @@ mod tests {
         let said: serde_json::Value = serde_json::from_slice(&json.into_bytes()).unwrap();
         assert_eq!((said["tools"].as_array().unwrap().len(), &said["temperature"]), (4, &serde_json::Value::Null));
         assert!(said.get("user").is_none());
+    }
+
+    #[test]
+    fn tools_among_the_items_keep_their_form_too() {
+        let body = br#"{"model":"m","tools":[{"type":"tool_search","execution":"client"},{"type":"shell","environment":{"type":"container_auto"}}],
+            "input":[{"type":"additional_tools","tools":[{"type":"namespace","name":"ns","tools":[{"type":"custom","name":"h"}]}]},
+            {"type":"tool_search_output","tools":[{"type":"custom","name":"patch"}]},{"type":"message","tools":[{"type":"custom","name":"no"}]}]}"#;
+        let echo = Echo::of(body);
+        assert_eq!(echo.shape("ns__h").map(|shape| shape.form), Some(Form::FreeText));
+        assert_eq!(echo.shape("patch").map(|shape| shape.form), Some(Form::FreeText));
+        assert_eq!(echo.shape("tool_search").map(|shape| shape.form), Some(Form::Client(ClientTool::Search)));
+        assert_eq!((echo.shape("no"), echo.shape("shell")), (None, None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::echo::{Echo, Shape};
+use super::echo::{Echo, Form, Shape};
 use super::tool_name::unwrapped;
 use super::wire;
 use crate::call_id::{LONGEST_IN_ITEMS, short};
@@ -35,31 +35,43 @@ pub(super) struct Called {
     pub(super) call_id: String,
     pub(super) name: String,
     pub(super) namespace: Option<String>,
-    /// True if the tool takes free text.
-    pub(super) custom: bool,
-    /// The function's arguments, or the free text.
+    /// The kind of the call.
+    pub(super) form: Form,
+    /// The function's arguments, the free text, or what a tool of the client's is to do.
     pub(super) said: String,
 }
 
 impl Called {
     /// A call of the tool that is known by `name` with the provider. Nothing is said yet.
     pub(super) fn new(echo: &Echo, call_id: &str, name: &str) -> Self {
-        let Shape { custom, name, namespace } = echo.shape(name).cloned().unwrap_or_else(|| Shape {
-            custom: false,
+        let Shape { form, name, namespace } = echo.shape(name).cloned().unwrap_or_else(|| Shape {
+            form: Form::Function,
             name: name.to_owned(),
             namespace: None,
         });
-        Self { call_id: short(call_id, LONGEST_IN_ITEMS).into_owned(), name, namespace, custom, said: String::new() }
+        let said = match form {
+            Form::Client(tool) => tool.said(""),
+            Form::Function | Form::FreeText => String::new(),
+        };
+        Self { call_id: short(call_id, LONGEST_IN_ITEMS).into_owned(), name, namespace, form, said }
     }
 
     /// Takes the arguments whole.
     pub(super) fn say(&mut self, arguments: &str) {
-        self.said = if self.custom { unwrapped(arguments) } else { or_empty_object(arguments).to_owned() };
+        self.said = match self.form {
+            Form::Function => or_empty_object(arguments).to_owned(),
+            Form::FreeText => unwrapped(arguments),
+            Form::Client(tool) => tool.said(arguments),
+        };
     }
 
     /// The beginning of its item's id.
     pub(super) fn id_kind(&self) -> &'static str {
-        if self.custom { "ctc" } else { "fc" }
+        match self.form {
+            Form::Function => "fc",
+            Form::FreeText => "ctc",
+            Form::Client(tool) => tool.id_kind(),
+        }
     }
 }
 
@@ -176,12 +188,23 @@ pub(super) fn write_summary(text: &str, json: &mut Writer) {
 }
 
 fn write_call(id: &str, status: &str, call: &Called, said: &str, json: &mut Writer) {
-    let Called { call_id, name, namespace, custom, said: _ } = call;
+    let Called { call_id, name, namespace, form, said: whole } = call;
     json.open(b'{');
     json.text_field("id", id);
-    json.text_field("type", if *custom { "custom_tool_call" } else { "function_call" });
+    let (kind, member) = match form {
+        Form::Function => ("function_call", "arguments"),
+        Form::FreeText => ("custom_tool_call", "input"),
+        Form::Client(tool) => {
+            json.text_field("type", tool.item());
+            json.text_field("status", status);
+            // Such an item has what is to be done from its beginning.
+            tool.write(call_id, whole, json);
+            return json.close(b'}');
+        }
+    };
+    json.text_field("type", kind);
     json.text_field("status", status);
-    json.text_field(if *custom { "input" } else { "arguments" }, said);
+    json.text_field(member, said);
     json.text_field("call_id", call_id);
     json.text_field("name", name);
     if let Some(namespace) = namespace {

@@ -25,11 +25,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         return Err(ROOT.field("model").refuse("must not be empty"));
     }
     refuse_kept(top)?;
-    let (mut system, messages) = read_items::input(top)?;
+    let read_items::Input { mut system, messages, tools: found } = read_items::input(top)?;
     if let Some(text) = top.text("instructions", &ROOT)?.filter(|text| !text.is_empty()) {
         system.insert(0, SystemPart::new(text));
     }
-    let read_tools::Tools { tools, choice, other_choice } = read_tools::tools(top)?;
+    let read_tools::Tools { tools, choice, other_choice } = read_tools::tools(top, found)?;
     let max_tokens = top.count("max_output_tokens", &ROOT)?;
     let sampling = Sampling {
         temperature: top.number("temperature", &ROOT)?,

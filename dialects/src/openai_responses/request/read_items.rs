@@ -4,8 +4,10 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
-use crate::hub::{Content, Message, Part, Role, Source, SystemPart};
+use crate::hub::{Content, Message, Part, Role, Source, SystemPart, Tool};
 use crate::json::{Object, Path, ROOT, string};
+use crate::openai_responses::client_tools::{ClientTool, printed};
+use crate::openai_responses::request::read_tools;
 use crate::openai_responses::{reply, sealed};
 use crate::tool_results;
 
@@ -15,19 +17,28 @@ const INPUT: Path<'static> = ROOT.field("input");
 const KEPT: &str =
     "is kept at OpenAI, and this provider can not read it; send the items themselves, with `store: false`";
 
+/// The conversation that was read.
+#[derive(Default)]
+pub(super) struct Input {
+    pub(super) system: Vec<SystemPart>,
+    pub(super) messages: Vec<Message>,
+    /// The tools that stand among its items.
+    pub(super) tools: Vec<Tool>,
+}
+
 /// Reads `input`. Instructions before the conversation become `system`; later ones stay where they are. What the model said
 /// in a row is one turn, and so are the results of its tools, which stand right behind their calls.
-pub(super) fn input(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Message>), Refusal> {
+pub(super) fn input(top: &mut Object<'_>) -> Result<Input, Refusal> {
     let raw = top.take("input").ok_or_else(|| INPUT.refuse("the field is required"))?;
     if let Some(text) = string(raw) {
-        return Ok((Vec::new(), vec![Message::new(Role::User, vec![Part::text(text)])]));
+        return Ok(Input { messages: vec![Message::new(Role::User, vec![Part::text(text)])], ..Input::default() });
     }
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| INPUT.refuse("must be a string or an array of items"))?;
-    let (mut system, mut messages) = (Vec::new(), Vec::new());
+    let Input { mut system, mut messages, mut tools } = Input::default();
     for (index, raw) in list.into_iter().enumerate() {
         let at = INPUT.index(index);
-        match item(raw, &at)? {
+        match item(raw, &at, &mut tools)? {
             Some(ItemRead::Instructions(role, parts)) if messages.is_empty() => {
                 system.extend(parts.into_iter().filter_map(|part| instruction(part, role)));
             }
@@ -43,7 +54,7 @@ pub(super) fn input(top: &mut Object<'_>) -> Result<(Vec<SystemPart>, Vec<Messag
     if messages.is_empty() && system.is_empty() {
         return Err(INPUT.refuse("must hold at least one message"));
     }
-    Ok((system, messages))
+    Ok(Input { system, messages, tools })
 }
 
 /// An item, by what it is in a conversation.
@@ -67,14 +78,23 @@ fn join(parts: Vec<Part>, at: usize, messages: &mut Vec<Message>) {
     }
 }
 
-fn item(raw: &RawValue, at: &Path<'_>) -> Result<Option<ItemRead>, Refusal> {
+fn item(raw: &RawValue, at: &Path<'_>, tools: &mut Vec<Tool>) -> Result<Option<ItemRead>, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
     let kind = object.text("type", at)?.unwrap_or_else(|| "message".to_owned());
+    if let Some(tool) = ClientTool::called_by(&kind) {
+        let call = tool.call(&mut object, at)?;
+        return Ok(call.map(|call| ItemRead::Model(vec![Part::new(Content::ToolCall(call))])));
+    }
+    if let Some(tool) = ClientTool::answered_by(&kind) {
+        return client_result(tool, &mut object, at, tools).map(|part| part.map(ItemRead::Result));
+    }
     Ok(Some(match &*kind {
         "message" => return message(object, at).map(Some),
         "function_call" => ItemRead::Model(vec![Part::new(Content::ToolCall(reply::call(&mut object, false, at)?))]),
         "custom_tool_call" => ItemRead::Model(vec![Part::new(Content::ToolCall(reply::call(&mut object, true, at)?))]),
         "function_call_output" | "custom_tool_call_output" => ItemRead::Result(result(&mut object, at)?),
+        "additional_tools" => return read_tools::list(&mut object, at, tools).map(|()| None),
+        "agent_message" => return agent_message(&mut object, at),
         "reasoning" => return thought(&mut object, at).map(|part| part.map(|part| ItemRead::Model(vec![part]))),
         "item_reference" => return Err(at.refuse(format_args!("what it names {KEPT}"))),
         "compaction" | "compaction_summary" | "context_compaction" => {
@@ -181,6 +201,56 @@ fn result(object: &mut Object<'_>, at: &Path<'_>) -> Result<Part, Refusal> {
         None => Vec::new(),
     };
     Ok(Part::new(Content::ToolResult { call_id, parts, is_error: false }))
+}
+
+/// The answer of a tool that OpenAI's models know by its kind. A search has found tools, which can be called from now on; one that
+/// OpenAI has made itself names no call.
+fn client_result(
+    tool: ClientTool,
+    object: &mut Object<'_>,
+    at: &Path<'_>,
+    tools: &mut Vec<Tool>,
+) -> Result<Option<Part>, Refusal> {
+    let call_id = object.text("call_id", at)?;
+    let parts = if tool == ClientTool::Search {
+        let before = tools.len();
+        read_tools::list(object, at, tools)?;
+        vec![Part::text(found(tools.get(before..).unwrap_or_default()))]
+    } else {
+        object.raw("output").map(|raw| printed(&raw)).unwrap_or_default()
+    };
+    let is_error = object.text("status", at)?.as_deref() == Some("failed");
+    Ok(call_id.map(|call_id| Part::new(Content::ToolResult { call_id, parts, is_error })))
+}
+
+/// The names of tools that were found, as a model reads it.
+fn found(tools: &[Tool]) -> String {
+    let name = |tool: &Tool| match tool {
+        Tool::Function { name, .. } => Some(format!("`{name}`")),
+        Tool::Other { .. } => None,
+    };
+    let names: Vec<String> = tools.iter().filter_map(name).collect();
+    match names.as_slice() {
+        [] => "Found no tools.".to_owned(),
+        names => format!("Found tools that can be called now: {}.", names.join(", ")),
+    }
+}
+
+/// A message of another agent to the model; nothing where only OpenAI could read it.
+fn agent_message(object: &mut Object<'_>, at: &Path<'_>) -> Result<Option<ItemRead>, Refusal> {
+    let in_content = at.field("content");
+    let mut parts = match object.take("content") {
+        Some(raw) => content(raw, &in_content)?,
+        None => Vec::new(),
+    };
+    parts.retain(|part| !matches!(part.content, Content::Other { .. }));
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    if let Some(author) = object.text("author", at)? {
+        parts.insert(0, Part::text(format!("Message of the agent `{author}`:")));
+    }
+    Ok(Some(ItemRead::User(parts)))
 }
 
 /// A thought of the model's; nothing where only OpenAI could read it.

@@ -7,7 +7,7 @@ use crate::codec::{AnswerName, StreamOptions};
 use crate::dialect::Dialect;
 use crate::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::Writer;
-use crate::openai_responses::echo::Echo;
+use crate::openai_responses::echo::{Echo, Form};
 use crate::openai_responses::item::{
     Called, Item, MessagePiece, ResponseFrame, list, or_empty_object, picture, write_summary,
 };
@@ -198,7 +198,11 @@ impl ResponsesEncoder {
             PartKind::ToolCall { id, name } => {
                 let call = Called::new(&self.echo, id, name);
                 let id = wire::item_id(call.id_kind(), &self.id, place);
-                self.add(Item::Call { id, call }, out);
+                match call.form {
+                    Form::Function | Form::FreeText => self.add(Item::Call { id, call }, out),
+                    // There are no events that tell it bit by bit.
+                    Form::Client(_) => self.items.push(Item::Call { id, call }),
+                }
             }
             PartKind::Other { dialect: Dialect::OpenAiResponses, raw } => {
                 self.held += raw.get().len();
@@ -301,7 +305,7 @@ impl ResponsesEncoder {
                 self.held += more.len() * 2;
                 open.beside.push_str(more);
                 // Free text stands inside of JSON, and is told when that is whole.
-                if !call.custom {
+                if call.form == Form::Function {
                     self.said_delta("response.function_call_arguments.delta", more, out);
                 }
             }
@@ -357,8 +361,8 @@ impl ResponsesEncoder {
             }
             Some(Item::Call { call, .. }) => {
                 call.say(&beside);
-                let (custom, name, said) = (call.custom, call.name.clone(), call.said.clone());
-                self.call_end(custom, (&name, &said), &beside, out);
+                let (form, name, said) = (call.form, call.name.clone(), call.said.clone());
+                self.call_end(form, (&name, &said), &beside, out);
                 self.item_end("completed", out);
             }
             Some(Item::Raw(_)) | None => {}
@@ -377,10 +381,19 @@ impl ResponsesEncoder {
         });
     }
 
-    fn call_end(&mut self, custom: bool, (name, said): (&str, &str), sent: &str, out: &mut Vec<u8>) {
-        if custom {
-            self.said_delta("response.custom_tool_call_input.delta", said, out);
-            return self.item_event("response.custom_tool_call_input.done", out, |json| json.text_field("input", said));
+    fn call_end(&mut self, form: Form, (name, said): (&str, &str), sent: &str, out: &mut Vec<u8>) {
+        match form {
+            Form::Function => {}
+            Form::FreeText => {
+                self.said_delta("response.custom_tool_call_input.delta", said, out);
+                return self.item_event("response.custom_tool_call_input.done", out, |json| {
+                    json.text_field("input", said);
+                });
+            }
+            Form::Client(_) => {
+                let item = self.items.pop();
+                return item.into_iter().for_each(|item| self.add(item, out));
+            }
         }
         if or_empty_object(sent) != sent {
             self.said_delta("response.function_call_arguments.delta", said, out);
