@@ -6,9 +6,7 @@ use bytes::Bytes;
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{Event, ProviderError, Reply, ServiceTier, Usage};
 use sluicegate_dialects::observe::ObserverMode;
-use sluicegate_dialects::{
-    AnsweredBy, Dialect, Reframer, RepeatedBeginning, StreamOptions, StreamShadow, StreamSoFar,
-};
+use sluicegate_dialects::{AnsweredBy, Dialect, Reframer, RepeatedBeginning, StreamOptions, StreamShadow, StreamSoFar};
 
 use crate::cache::Recorder;
 use crate::state::Provider;
