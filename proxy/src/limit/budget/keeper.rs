@@ -12,12 +12,11 @@ use sluicegate_config::{BudgetUnit, OnUnavailable, PicoUsd};
 use sluicegate_dialects::hub::Usage;
 
 use super::super::beat::{self, Teller};
-use super::super::heat::AskTurn;
 use super::batches::{BatchTelling, Batches, Entry, Heard};
 use super::counts::{CheckOutcome, SharedBudgets};
 use super::hold::{Booked, BudgetHolds, Reservation, ReservationKeeper};
 use super::later::{LateReservation, LateReservations};
-use super::leases::{BudgetLeases, LIFE, LeaseNews, LeaseTerms};
+use super::leases::BudgetLeases;
 use super::period::BudgetPlace;
 use super::prepared::{AboutBudget, PreparedBudget};
 use super::script::{Granted, SpendAnswer, SpendRequest, SpendScript};
@@ -25,8 +24,6 @@ use crate::redis::{RedisClient, Unanswered};
 
 /// A worker that ends waits no longer for Redis to hear what its calls cost.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// No more than this part of what is left of a budget is reserved ahead.
-const PART_AHEAD: u64 = 8;
 
 /// What a call used whose answer nobody fetches for so long is never known.
 const LATEST: Duration = Duration::from_secs(30 * 86_400);
@@ -82,14 +79,14 @@ impl BudgetRefusal {
 
 /// One worker's handle.
 pub(crate) struct BudgetKeeper {
-    shared: Arc<SharedBudgets>,
+    pub(super) shared: Arc<SharedBudgets>,
     redis: Option<RedisClient>,
-    script: SpendScript,
+    pub(super) script: SpendScript,
     batches: RefCell<Batches>,
-    leases: RefCell<BudgetLeases>,
-    teller: Teller,
+    pub(super) leases: RefCell<BudgetLeases>,
+    pub(super) teller: Teller,
     /// This worker, among all that ever are.
-    name: Box<str>,
+    pub(super) name: Box<str>,
     calls: Cell<u64>,
 }
 
@@ -100,16 +97,16 @@ impl fmt::Debug for BudgetKeeper {
 }
 
 /// The outcome of asking one budget.
-struct BudgetAsked {
-    told: BudgetTold,
+pub(super) struct BudgetAsked {
+    pub(super) told: BudgetTold,
     /// `Err`: refused; with `true`, since nobody could be asked.
-    outcome: Result<Reservation, bool>,
+    pub(super) outcome: Result<Reservation, bool>,
 }
 
 /// The name of a call, and the time for which its reservations stand.
-struct CallLease {
-    call: Rc<str>,
-    millis: u64,
+pub(super) struct CallLease {
+    pub(super) call: Rc<str>,
+    pub(super) millis: u64,
 }
 
 impl BudgetKeeper {
@@ -181,7 +178,7 @@ impl BudgetKeeper {
         }
     }
 
-    fn lease(&self, lease: Duration) -> CallLease {
+    pub(super) fn lease(&self, lease: Duration) -> CallLease {
         let number = self.calls.get();
         self.calls.set(number + 1);
         CallLease {
@@ -314,101 +311,6 @@ impl BudgetKeeper {
         self.unanswered(demand, (place, lease), guard)
     }
 
-    /// Reserves of what was reserved ahead, or ahead of other calls too; `None`: the budget is not hot, or has no such room.
-    async fn of_lease(
-        self: &Rc<Self>,
-        redis: &RedisClient,
-        demand: &BudgetDemand<'_>,
-        (place, call): (BudgetPlace, &CallLease),
-    ) -> Option<BudgetAsked> {
-        let BudgetDemand { budget, cost } = demand;
-        let (name, now) = ((&call.call, *cost, call.millis), Instant::now());
-        let at = (&place, budget.amount);
-        let turn = self.leases.borrow_mut().take(at, name, now);
-        let (lease, before) = match turn {
-            Ok(taken) => taken,
-            Err(AskTurn::Alone) => return None,
-            Err(AskTurn::Wait(asking)) => {
-                asking.answered().await;
-                self.leases.borrow().take_now(at, name, Instant::now())?
-            }
-            Err(AskTurn::ForAll(calls, _asker)) => {
-                if !self.take_ahead(redis, demand, (place, call), calls).await {
-                    self.leases.borrow_mut().has_nothing_ahead(&place, Instant::now());
-                    return None;
-                }
-                self.leases.borrow().take_now(at, name, Instant::now())?
-            }
-        };
-        let deadline = u64::try_from(self.shared.now()).unwrap_or_default().saturating_add(call.millis);
-        let booked = Booked::Leased(lease, Rc::clone(&call.call), deadline);
-        let told = told(budget, &place, (before, *cost));
-        Some(BudgetAsked { told, outcome: Ok(reservation(demand, place, (booked, false))) })
-    }
-
-    /// Reserves for a call and for so many that are expected; no more than a part of what is left, so that others find room too. `false`:
-    /// there is no such room.
-    async fn take_ahead(
-        self: &Rc<Self>,
-        redis: &RedisClient,
-        BudgetDemand { budget, cost }: &BudgetDemand<'_>,
-        (place, call): (BudgetPlace, &CallLease),
-        calls: u64,
-    ) -> bool {
-        let left = budget.amount.saturating_sub(self.shared.known(&place));
-        let ahead = calls.saturating_mul(*cost).min(left / PART_AHEAD);
-        let Some(whole) = cost.checked_add(ahead).filter(|_| ahead >= *cost) else { return false };
-        let own = self.lease(Duration::from_millis(call.millis));
-        let now = Instant::now();
-        // If nobody reads the answer, it is given back.
-        let mut guard = BudgetHolds::new(Rc::clone(self) as Rc<dyn ReservationKeeper>);
-        let reserved = BudgetDemand { budget, cost: whole };
-        guard.add(reservation(&reserved, place, (Booked::Shared(Rc::clone(&own.call), 0), false)));
-        let room = budget.refuses_to_spend(whole).then(|| budget.amount.checked_sub(whole));
-        let ask = SpendRequest { call: &own.call, cost: whole, room, lease: own.millis };
-        let asked = self.script.ask(redis, (&place, &budget.about.alerts), Some(&ask), (&self.name, None)).await;
-        let Ok(answer) = asked else {
-            self.shared.fleet.was_away();
-            return false;
-        };
-        guard.take();
-        self.note(&budget.about, &place, &answer);
-        if answer.granted != Granted::Yes {
-            return false;
-        }
-        self.shared.heard(&place, answer.spent);
-        // By Redis's clock it is not to outlive its period.
-        let end = place.period.end.and_then(|end| u64::try_from(end).ok()).map(|end| end.saturating_mul(1_000));
-        let life = end.map_or(LIFE, |end| LIFE.min(Duration::from_millis(end.saturating_sub(answer.now))));
-        let terms = LeaseTerms {
-            name: own.call,
-            about: &budget.about,
-            whole,
-            deadline: answer.now.saturating_add(own.millis),
-            amount: budget.amount,
-            spent: answer.spent,
-            until: now + life,
-        };
-        let before = self.leases.borrow_mut().begin(&place, terms);
-        self.tell_news(before);
-        // Its end is looked for.
-        self.teller.wake();
-        true
-    }
-
-    fn tell_news(&self, news: Vec<LeaseNews>) {
-        news.into_iter().for_each(|(place, about, entry)| self.tell(place, &about, entry));
-    }
-
-    /// Tells of leases that have ended, or of all; looks again soon where others live.
-    fn end_leases(&self, now: Option<Instant>) {
-        let news = self.leases.borrow_mut().ended(now);
-        self.tell_news(news);
-        if self.leases.borrow().is_live() {
-            self.teller.wake();
-        }
-    }
-
     /// The state of a budget by what Redis says; as long as it may not have heard of all, not more than this process's part.
     fn told_by_redis(
         &self,
@@ -462,7 +364,7 @@ impl BudgetKeeper {
     }
 
     /// Notes what an answer says beside what was asked.
-    fn note(&self, about: &Arc<AboutBudget>, place: &BudgetPlace, answer: &SpendAnswer) {
+    pub(super) fn note(&self, about: &Arc<AboutBudget>, place: &BudgetPlace, answer: &SpendAnswer) {
         self.shared.set_clock(answer.now);
         self.shared.counts.expired.plus(answer.expired);
         self.shared.counts.lost.plus(answer.late);
@@ -473,7 +375,7 @@ impl BudgetKeeper {
         }
     }
 
-    fn tell(&self, place: BudgetPlace, about: &Arc<AboutBudget>, entry: Entry) {
+    pub(super) fn tell(&self, place: BudgetPlace, about: &Arc<AboutBudget>, entry: Entry) {
         if self.batches.borrow_mut().add(place, about, entry) {
             self.teller.wake();
         } else {
@@ -577,7 +479,11 @@ fn late_key(name: &[u8; 32]) -> String {
     format!("sluicegate:{{{}}}:later", blake3::Hash::from_bytes(*name).to_hex())
 }
 
-fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, (booked, is_shared_out): (Booked, bool)) -> Reservation {
+pub(super) fn reservation(
+    demand: &BudgetDemand<'_>,
+    place: BudgetPlace,
+    (booked, is_shared_out): (Booked, bool),
+) -> Reservation {
     let BudgetDemand { budget, cost } = demand;
     Reservation {
         place,
@@ -591,7 +497,7 @@ fn reservation(demand: &BudgetDemand<'_>, place: BudgetPlace, (booked, is_shared
 }
 
 /// The state of a budget of which so much was spent, and then so much taken.
-fn told(budget: &PreparedBudget, place: &BudgetPlace, (before, cost): (u64, u64)) -> BudgetTold {
+pub(super) fn told(budget: &PreparedBudget, place: &BudgetPlace, (before, cost): (u64, u64)) -> BudgetTold {
     let spent = before.saturating_add(cost);
     BudgetTold {
         unit: budget.unit,

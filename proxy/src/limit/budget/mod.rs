@@ -5,6 +5,7 @@
 //! reservation stands under the call's own name until its deadline, and what is told of calls is told in numbered batches: each
 //! is booked once, whatever is sent again, and what a master lost on its way to a replica is told again.
 
+mod ahead;
 mod batches;
 mod counts;
 #[cfg(any(test, feature = "fuzzing"))]
