@@ -169,8 +169,8 @@ pub struct BudgetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub proxies: Option<i32>,
-    /// Where proxies count by themselves and one of them has begun within the period: the time since when all of them have (RFC 3339).
-    /// What was spent before may be more than `used` says.
+    /// The time since when all proxies have counted, where they do so by themselves and one of them has begun within the period (RFC 3339):
+    /// more may have been spent before than `used` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub counted_since: Option<String>,

@@ -168,7 +168,7 @@ impl Operator {
     fn status_writer(&self, rollout: Rc<Rollout>) -> StatusWriter {
         let (world, leadership) = (Rc::clone(&self.world), Rc::clone(&self.leadership));
         let gateway = GatewayId::new(&self.namespace, &self.settings.gateway);
-        StatusWriter::new(self.client.clone(), gateway, world, rollout, leadership, Rc::clone(&self.metrics))
+        StatusWriter::new((self.client.clone(), gateway), world, rollout, leadership, Rc::clone(&self.metrics))
     }
 
     fn reconciler(&self, status_writer: Rc<StatusWriter>) -> Reconciler {

@@ -28,7 +28,7 @@ pub struct FleetUse {
     pub reached: u8,
     /// The first call that there was no room for.
     pub exceeded: Option<Exceeded>,
-    /// Where proxies count by themselves: the time since when all of these have, in seconds since 1970; 0: not known.
+    /// The time since when all of these have counted, where proxies do so by themselves, in seconds since 1970; 0: not known.
     pub begun: i64,
 }
 

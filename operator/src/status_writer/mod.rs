@@ -184,8 +184,7 @@ impl StatusWriter {
     /// Knows nothing yet.
     #[must_use]
     pub fn new(
-        client: Client,
-        gateway: GatewayId,
+        (client, gateway): (Client, GatewayId),
         world: Shared,
         rollout: Rc<Rollout>,
         leadership: Rc<Leadership>,

@@ -9,7 +9,7 @@ use crate::world::Key;
 const FIRST: Duration = Duration::from_secs(1);
 /// … up to this.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Who has left a status alone for so long may change it as if for the first time.
+/// A status that others have left alone for so long is put right at once again.
 const FORGIVEN: Duration = Duration::from_secs(900);
 /// Repairs are looked through for those that are forgiven when there are more than this.
 const SWEEP: usize = 1_024;

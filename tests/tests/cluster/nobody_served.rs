@@ -1,4 +1,4 @@
-//! What serves nobody says so although every proxy runs it, and says otherwise by itself when that changes.
+//! Objects that serve nobody say so although every proxy runs them, and say otherwise by themselves when that changes.
 
 use std::time::Duration;
 

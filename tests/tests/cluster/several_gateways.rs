@@ -60,9 +60,8 @@ async fn two_gateways_of_the_same_objects_do_not_write_each_other_over() {
         first.apply(&route("r", if number % 2 == 0 { "q" } else { "p" })).await;
         until(&first, ("LLMRoute", "r"), both).await;
     }
-    let told = [&first, &second].map(|gateway| gateway.operator.writes("llmroutes/status"));
-    let [ours, theirs] = told;
-    let (ours, theirs) = (ours.await.unwrap(), theirs.await.unwrap());
+    let ours = first.operator.writes("llmroutes/status").await.unwrap();
+    let theirs = second.operator.writes("llmroutes/status").await.unwrap();
     assert!((6..=24).contains(&ours) && (6..=24).contains(&theirs), "{ours} {theirs}");
     for gateway in [&first, &second] {
         assert_eq!(gateway.answers("r").await, BTreeSet::from(["two".to_owned()]));
