@@ -107,7 +107,7 @@ mod tests {
         let mut demand = Demand::of(&limit, limit.key(Some(std::iter::once(&b"x"[..]))), 1);
         let said = |demand: &Demand<'_>, after| {
             let refused = LimitRefusal { at: 0, after, is_unavailable: false, may_wait: false };
-            refusal(demand, refused).message.into_owned()
+            refusal(demand, refused).message.to_string()
         };
         let after = Some(Duration::from_secs(3));
         assert!(said(&demand, after).contains("the limit is 1 request"), "{}", said(&demand, after));
