@@ -84,3 +84,36 @@ pub(super) fn unavailable() -> Problem {
     let message = "This gateway can not look up the rate limits of this call now; please try again.";
     Problem::gateway(ErrorKind::Unavailable, message).retry(true, Some(Duration::from_secs(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::{LimitPer, LimitUnit, OnUnavailable, RateLimit};
+
+    use super::*;
+    use crate::limit::LimitScope;
+
+    #[test]
+    fn a_refusal_names_the_amount_that_the_limit_has_by_now() {
+        let from = RateLimit {
+            unit: LimitUnit::Requests,
+            amount: 1,
+            window: 15_000,
+            per: LimitPer::Route,
+            on_unavailable: OnUnavailable::Share,
+            unpriced_is_free: false,
+            queue: None,
+        };
+        let limit = PreparedLimit::of("", LimitScope::Route("a/r", None), &from);
+        let mut demand = Demand::of(&limit, limit.key(Some(std::iter::once(&b"x"[..]))), 1);
+        let said = |demand: &Demand<'_>, after| {
+            let refused = LimitRefusal { at: 0, after, is_unavailable: false, may_wait: false };
+            refusal(demand, refused).message.to_string()
+        };
+        let after = Some(Duration::from_secs(3));
+        assert!(said(&demand, after).contains("the limit is 1 request"), "{}", said(&demand, after));
+        demand.becomes(Some(7));
+        for after in [after, None] {
+            assert!(said(&demand, after).contains("the limit is 7 requests"), "{}", said(&demand, after));
+        }
+    }
+}

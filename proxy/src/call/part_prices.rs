@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluicegate_config::{Model, PicoUsd, Price};
-use sluicegate_dialects::AnsweredBy;
 use sluicegate_dialects::hub::Usage;
+use sluicegate_dialects::{AnsweredBy, OtherModels};
 
 use crate::account::AttemptEntry;
 use crate::pricing;
 use crate::state::Provider;
-
-use super::inbound::InboundCall;
 
 /// The digits of the shortest date behind a model's name: `-0613`.
 const SHORTEST_DATE: usize = 4;
@@ -27,14 +25,14 @@ pub(super) struct PartPrices {
 }
 
 impl PartPrices {
-    /// Those of a call that is sent to this model; `None`: no other one has a part in its answer, as of nearly every call.
+    /// Those of a call that names these others and is sent to this model; `None`: no other one has a part in its answer, as of nearly
+    /// every call.
     pub(super) fn of(
-        call: &InboundCall,
+        others: &OtherModels,
         provider: &Provider,
         (sent, price): (&str, Option<&Arc<Price>>),
     ) -> Option<Box<Self>> {
-        let others = call.others();
-        if !others.are_priced() || !call.operation.generates() {
+        if !others.are_priced() {
             return None;
         }
         let may_answer = others.may_answer();

@@ -159,8 +159,10 @@ impl Attempt<'_> {
     /// The prices of the models that have a part in its answer, where there are others than its own.
     pub(super) fn parts(&self, open: &mut OpenAttempt, dialect: Dialect) -> Option<Box<PartPrices>> {
         // Where the call is translated no other one is named.
-        let is_kin = || dialect.is_kin(self.call.dialect());
-        PartPrices::of(self.call, self.provider, (open.entry().sent_model(), self.price())).filter(|_| is_kin())
+        if !self.call.operation.generates() || !dialect.is_kin(self.call.dialect()) {
+            return None;
+        }
+        PartPrices::of(self.call.others(), self.provider, (open.entry().sent_model(), self.price()))
     }
 
     /// The price of the model that is asked.

@@ -25,7 +25,7 @@ use crate::redis::{RedisClient, Unanswered};
 /// A worker that ends waits no longer for Redis to hear what its calls cost.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What a call used whose answer nobody fetches for so long is never known.
+/// An answer that nobody fetches for so long is never counted.
 const LATEST: Duration = Duration::from_secs(30 * 86_400);
 
 /// The part that a call would reserve of one budget.
