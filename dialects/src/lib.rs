@@ -45,6 +45,7 @@ mod other_models;
 mod overflow;
 mod refusal_watch;
 mod scan;
+mod schema_root;
 mod server_tools;
 mod shadow;
 mod shape;
