@@ -59,7 +59,7 @@ struct Union<'a> {
     root: &'a Value,
     /// The places that a member has pointed to: each is looked at once.
     pointed: HashSet<String>,
-    /// What is not so any longer.
+    /// The rules that are not so any longer.
     lost: Vec<String>,
 }
 
