@@ -37,7 +37,8 @@ impl Source {
         }
     }
 
-    /// A file's data, as a `data:` URL or in bare base64, which its name says the kind of: OpenAI takes little but PDF.
+    /// A file's data, as a `data:` URL or in bare base64, which its name says the kind of: OpenAI takes little but PDF. OpenRouter takes an
+    /// address in its place.
     #[must_use]
     pub fn of_file(data: String, name: Option<&str>) -> Self {
         let media_type = match name.and_then(|name| name.rsplit_once('.')).map(|(_, extension)| extension) {
@@ -45,8 +46,31 @@ impl Source {
             _ => "application/pdf",
         };
         match Self::of_url(data) {
+            Self::Url(url) if is_fetched(&url) => Self::Url(url),
             Self::Url(data) => Self::Base64 { media_type: media_type.to_owned(), data },
             inline => inline,
         }
+    }
+}
+
+/// True if a URL is one that is fetched over HTTP.
+pub(crate) fn is_fetched(url: &str) -> bool {
+    ["https://", "http://"]
+        .iter()
+        .any(|scheme| url.get(..scheme.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_the_place_of_data_is_one() {
+        let of = |data: &str| Source::of_file(data.to_owned(), Some("a.pdf"));
+        assert!(matches!(of("HTTPS://e.com/a.pdf"), Source::Url(url) if url == "HTTPS://e.com/a.pdf"));
+        assert!(matches!(of("JVBERi0="), Source::Base64 { media_type, .. } if media_type == "application/pdf"));
+        assert!(
+            matches!(of("data:text/plain;base64,YQ=="), Source::Base64 { media_type, .. } if media_type == "text/plain")
+        );
     }
 }

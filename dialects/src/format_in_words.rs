@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::hub::Format;
+use crate::hub::{Call, Content, Format, Role};
 
 const JSON_ONLY: &str =
     "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
@@ -26,6 +26,22 @@ pub(crate) fn in_words(format: &Format, tools: bool) -> Cow<'static, str> {
          {about}\n{schema}"
     )
     .into()
+}
+
+/// True if a call's own words say JSON: OpenAI and others refuse any JSON object that nobody has spoken of ("'messages' must contain the
+/// word 'json' in some form").
+pub(crate) fn says_json(call: &Call, with_system: bool) -> bool {
+    let says = |text: &str| {
+        let bytes = text.as_bytes();
+        memchr::memchr2_iter(b'j', b'J', bytes)
+            .any(|at| bytes.get(at..at + 4).is_some_and(|word| word.eq_ignore_ascii_case(b"json")))
+    };
+    let turns = call.messages.iter().filter(|message| message.role != Role::Assistant);
+    (with_system && call.system.iter().any(|part| says(&part.text)))
+        || turns.flat_map(|message| &message.parts).any(|part| match &part.content {
+            Content::Text { text, citations: _ } => says(text),
+            _ => false,
+        })
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ pub(crate) fn merge(schema: &mut Map<String, Value>, part: Value) {
 }
 
 /// Says in the description what is no longer said in words of the schema.
-fn tell(schema: &mut Map<String, Value>, lost: &[String]) {
+pub(crate) fn tell(schema: &mut Map<String, Value>, lost: &[String]) {
     let said = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let gap = if said.is_empty() { "" } else { "\n" };
     let text = format!("{said}{gap}Constraints: {}.", lost.join(", "));

@@ -4,6 +4,7 @@ use super::place::part_path;
 use crate::call_arguments::as_object;
 use crate::call_id;
 use crate::codec::ServerTools;
+use crate::data_url::is_fetched;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Fields, Part, Source, ToolCall};
 use crate::json::serialize_text;
@@ -308,7 +309,7 @@ impl BlockWriter {
         let (media_type, data) = match source {
             Source::Url(url) => match inline(url, "image_url")? {
                 Some(inline) => inline,
-                None => return Ok(Known::Image { source: From::Url { url } }),
+                None => return Ok(Known::Image { source: self.fetched(url, "image_url")? }),
             },
             Source::Base64 { media_type, data } => (&**media_type, &**data),
             Source::File(file_id) => return Ok(Known::Image { source: self.file(file_id)? }),
@@ -334,7 +335,7 @@ impl BlockWriter {
         match source {
             Source::Url(url) => match inline(url, "file")? {
                 Some((media_type, data)) => self.inline_document(media_type, data),
-                None => Ok(From::Url { url }),
+                None => self.fetched(url, "file"),
             },
             Source::Base64 { media_type, data } => self.inline_document(media_type, data),
             Source::File(file_id) => self.file(file_id),
@@ -357,6 +358,16 @@ impl BlockWriter {
                 Err(Unsaid::new(why))
             }
         }
+    }
+
+    /// An address from which the vendor fetches.
+    fn fetched<'a>(&self, url: &'a str, field: &str) -> Result<From<'a>, Unsaid> {
+        if self.cross_dialect && !is_fetched(url) {
+            return Err(Unsaid::new(format_args!(
+                "`{field}`: Anthropic fetches http and https addresses and no others"
+            )));
+        }
+        Ok(From::Url { url })
     }
 
     fn file<'a>(&self, file_id: &'a str) -> Result<From<'a>, Unsaid> {

@@ -153,7 +153,7 @@ impl ClientTool {
         Ok(Some(ToolCall { id, name: self.name().to_owned(), arguments: Value::Object(said).to_string() }))
     }
 
-    /// What a function's arguments are in its items. Arguments that are no JSON ask for nothing.
+    /// A function's arguments as its items say them. Arguments that are no JSON ask for nothing.
     pub(super) fn said(self, arguments: &str) -> String {
         let mut said: Map<String, Value> = serde_json::from_str(arguments).unwrap_or_default();
         let unsaid: &[(&str, Value)] = match self {
@@ -201,7 +201,7 @@ impl ClientTool {
     }
 }
 
-/// What a shell has printed, command by command, as a model reads it.
+/// The output of a shell, command by command, as a model reads it.
 pub(super) fn printed(output: &RawValue) -> Vec<Part> {
     #[derive(Deserialize)]
     struct Printed {

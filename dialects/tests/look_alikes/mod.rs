@@ -304,6 +304,9 @@ fn habits(row: &LookAlike) -> String {
     if !row.format_beside_tools {
         said.push("no form of the answer beside tools".to_owned());
     }
+    if !row.schemas {
+        said.push("no schemas of the answer".to_owned());
+    }
     if row.content_lists {
         said.push("takes lists of texts".to_owned());
     }

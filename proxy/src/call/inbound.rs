@@ -511,19 +511,6 @@ impl InboundCall {
         self.boundary.as_deref()
     }
 
-    /// The tokens of the prompt, about, as what providers have counted for its model corrects them.
-    pub(super) fn prompt_tokens(&self) -> u64 {
-        self.context.worker.limiter.shared().prompts.corrected(self.model(), self.prompt_estimate())
-    }
-
-    /// The tokens of the prompt by its letters.
-    pub(super) fn prompt_estimate(&self) -> u64 {
-        if self.named.is_some() {
-            return 0;
-        }
-        if self.boundary.is_some() { passed::tokens_of_form(&self.body) } else { estimate::tokens_of_body(&self.body) }
-    }
-
     /// The body with the model in it, for readers that look for it there and not in the path.
     fn named_body(&self) -> Bytes {
         if self.dialect().habits().envelope == Some(Envelope::Plain)

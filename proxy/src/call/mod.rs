@@ -64,6 +64,7 @@ mod passed_stream;
 mod pending;
 mod places;
 mod plan;
+mod prompt_size;
 mod provider_keys;
 mod referenced_items;
 mod repeat;

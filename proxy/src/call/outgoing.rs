@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use sluicegate_dialects::vendors::FieldAction;
 use sluicegate_dialects::verbatim::{
     self, Edit, Envelope, Enveloped, Field, Governed, LabelPlace, NestedSetting, REQUEST_METADATA_HEADER,
 };
@@ -30,6 +31,8 @@ const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 const GUARDRAIL: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A body of which its caller does not say what it is.
+/// The field of an answer's form in Chat Completions.
+const FORM: &str = "response_format";
 const NOTHING: HeaderValue = HeaderValue::from_static("");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -322,10 +325,16 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
 fn governed(body: &Bytes, provider: &Provider, seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
     let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
-    if provider.defaults.fields.is_empty() {
-        return Ok(Governed { body, dropped: Vec::new() });
+    let policy = &provider.defaults.fields;
+    let passes = policy.get(FORM) == Some(&FieldAction::Pass);
+    let fitted = verbatim::fit_format(&body, row.filter(|_| !passes));
+    let unsaid = fitted.iter().map(|_| FORM.to_owned()).collect();
+    let body = fitted.unwrap_or(body);
+    if policy.is_empty() {
+        return Ok(Governed { body, dropped: unsaid });
     }
-    let governed = verbatim::govern(&body, &provider.defaults.fields)?;
+    let mut governed = verbatim::govern(&body, policy)?;
+    governed.dropped.extend(unsaid);
     if !governed.dropped.is_empty() {
         let dropped = &governed.dropped;
         tracing::debug!(provider = provider.name, ?dropped, "fields left out by the provider's policy");

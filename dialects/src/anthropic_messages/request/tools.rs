@@ -6,6 +6,7 @@ use crate::dialect::Dialect;
 use crate::grammar;
 use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT};
+use crate::schema_root;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -85,11 +86,12 @@ pub(super) fn write<'a>(
             Tool::Function { name, description, parameters, strict, cache, extra } => ToolOut::Custom {
                 name,
                 description: description.as_deref(),
-                input_schema: match strict {
-                    Some(true) if cross_dialect && keeps_to_schemas => {
-                        grammar::held(object(parameters.as_deref(), index)?, &grammar::ANTHROPIC)
+                input_schema: {
+                    let schema = object(parameters.as_deref(), index, cross_dialect)?;
+                    match strict {
+                        Some(true) if cross_dialect && keeps_to_schemas => grammar::held(schema, &grammar::ANTHROPIC),
+                        _ => schema,
                     }
-                    _ => object(parameters.as_deref(), index)?,
                 },
                 strict: match strict {
                     Some(true) if !keeps_to_schemas => {
@@ -124,14 +126,18 @@ fn kind(raw: &RawValue) -> String {
     crate::json::kind_of(raw.get())
 }
 
-/// Anthropic wants an object schema even for a tool without arguments.
-fn object(parameters: Option<&RawValue>, index: usize) -> Result<Cow<'_, RawValue>, Refusal> {
+/// Anthropic wants an object schema even for a tool without arguments, and one without a union at its root.
+fn object(parameters: Option<&RawValue>, index: usize, cross_dialect: bool) -> Result<Cow<'_, RawValue>, Refusal> {
     const TOOLS: Path<'static> = ROOT.field("tools");
     let tool = TOOLS.index(index);
     let function = tool.field("function");
     let at = function.field("parameters");
     let given = parameters.map_or("{}", RawValue::get);
     let mut object = Object::read(given, &at)?;
+    let plain = parameters.filter(|_| cross_dialect).map(schema_root::plain);
+    if let Some(changed @ Cow::Owned(_)) = plain {
+        return Ok(changed);
+    }
     if let (Some(_), Some(parameters)) = (object.take("type"), parameters) {
         return Ok(Cow::Borrowed(parameters));
     }

@@ -115,6 +115,10 @@ fn block(message: &Message, index: usize, part: &Part, draft: &mut ConverseDraft
             for (inner, part) in parts.iter().enumerate() {
                 result_piece(&part.content, draft).map_err(|why| draft.refuse(message, piece(inner), why))?;
             }
+            if draft.json.is_bare() && !draft.same() {
+                // Some models refuse a result that says nothing.
+                blocks::write_text("(empty)", &mut draft.json);
+            }
             draft.json.close(b']');
             // Only some models know the field: what went well is what they take for granted.
             if *is_error {

@@ -10,6 +10,7 @@ use crate::dialect::Dialect;
 use crate::grammar;
 use crate::hub::{Call, Content, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, Writer, kind_of};
+use crate::schema_root;
 
 /// A schema that takes anything.
 const ANYTHING: &str = r#"{"type":"object","properties":{}}"#;
@@ -69,7 +70,7 @@ fn called(call: &Call) -> Vec<&str> {
 fn tool(index: usize, tool: &Tool, draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     match tool {
         Tool::Function { name, description, parameters, strict, cache, extra } => {
-            let schema = object(parameters.as_deref(), index)?;
+            let schema = object(parameters.as_deref(), index, draft.same())?;
             draft.json.open(b'{');
             draft.json.open_field("toolSpec", b'{');
             draft.json.text_field("name", name);
@@ -130,12 +131,15 @@ fn write_schema(schema: &str, json: &mut Writer) {
     json.close(b'}');
 }
 
-/// Converse wants the schema of an object even for a tool without arguments.
-fn object(parameters: Option<&RawValue>, index: usize) -> Result<Cow<'_, str>, Refusal> {
+/// Converse wants the schema of an object even for a tool without arguments; its models want none with a union at its root.
+fn object(parameters: Option<&RawValue>, index: usize, same: bool) -> Result<Cow<'_, str>, Refusal> {
     const TOOLS: Path<'static> = ROOT.field("tools");
     let tool = TOOLS.index(index);
     let Some(given) = parameters.map(RawValue::get) else { return Ok(ANYTHING.into()) };
     let mut object = Object::read(given, &tool.field("parameters"))?;
+    if let Some(Cow::Owned(changed)) = parameters.filter(|_| !same).map(schema_root::plain) {
+        return Ok(changed.get().to_owned().into());
+    }
     if object.take("type").is_some() {
         return Ok(given.into());
     }

@@ -48,6 +48,10 @@ fn body(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
         // A prompt that is all instructions is common elsewhere; Gemini wants somebody to speak.
         content("user", &std::mem::take(&mut system), draft);
     }
+    if !draft.same() && turns.first().is_some_and(|first| first.role == Role::Assistant) {
+        // Elsewhere the model may speak first; here its calls stand behind a turn of the user's.
+        content("user", &[Cow::Borrowed(".")], draft);
+    }
     write_parts::turns(&turns, draft)?;
     if draft.json.is_bare() {
         return Err(Refusal::field("messages", "at least one message with content is required"));

@@ -312,7 +312,11 @@ fn media(content: &Content, draft: &mut Draft<'_>) -> Result<(), String> {
 
 fn sourced(source: &Source, draft: &mut Draft<'_>) -> Result<(), String> {
     match source {
+        Source::Base64 { media_type, data: _ } if media_type.is_empty() && !draft.same() => {
+            return Err("the `data:` URL does not say its media type".to_owned());
+        }
         Source::Base64 { media_type, data } => inline(media_type, data, draft),
+        Source::Url(url) if url.is_empty() && !draft.same() => return Err("the address is empty".to_owned()),
         Source::Url(url) => match url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")) {
             Some(scheme) => {
                 let rest = url.get(scheme.len()..).unwrap_or_default();

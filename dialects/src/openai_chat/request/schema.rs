@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::schema_root;
+
 /// Words inside which further schemas stand, by name or in a list.
 const NAMED: [&str; 4] = ["properties", "$defs", "definitions", "patternProperties"];
 const LISTED: [&str; 4] = ["anyOf", "oneOf", "allOf", "prefixItems"];
@@ -15,10 +17,12 @@ const LISTED: [&str; 4] = ["anyOf", "oneOf", "allOf", "prefixItems"];
 const DEEPEST: usize = 10;
 const MOST_PROPERTIES: usize = 5000;
 
-/// A tool's parameters as OpenAI takes them: an object has `properties` if only empty ones, and a list says of what.
+/// A tool's parameters as OpenAI takes them: a plain object at the root, which has `properties` if only empty ones, and a list says of
+/// what.
 pub(crate) fn whole(parameters: &RawValue) -> Cow<'_, RawValue> {
+    let parameters = schema_root::plain(parameters);
     let text = parameters.get();
-    let Ok(mut schema) = serde_json::from_str::<Map<String, Value>>(text) else { return Cow::Borrowed(parameters) };
+    let Ok(mut schema) = serde_json::from_str::<Map<String, Value>>(text) else { return parameters };
     let mut changed = false;
     if !schema.contains_key("type") {
         changed = true;
@@ -33,9 +37,9 @@ pub(crate) fn whole(parameters: &RawValue) -> Cow<'_, RawValue> {
         changed |= lists(&mut schema);
     }
     if !changed {
-        return Cow::Borrowed(parameters);
+        return parameters;
     }
-    RawValue::from_string(schema.to_string()).map_or(Cow::Borrowed(parameters), Cow::Owned)
+    RawValue::from_string(schema.to_string()).map_or(parameters, Cow::Owned)
 }
 
 /// Says of every list that does not say so itself that it may hold anything; `true`: there was one.
@@ -135,6 +139,10 @@ mod tests {
             (
                 r#"{"type":"object","properties":{"l":{"type":"array","items":{"type":"string"}} }}"#,
                 r#"{"type":"object","properties":{"l":{"type":"array","items":{"type":"string"}} }}"#,
+            ),
+            (
+                r#"{"anyOf":[{"properties":{"l":{"type":"array"}}}]}"#,
+                r#"{"type":"object","properties":{"l":{"type":"array","items":{}}}}"#,
             ),
             ("[1]", "[1]"),
         ] {

@@ -8,7 +8,6 @@ use super::writer::RequestWriter;
 use super::{schema, write_settings, write_system, write_turns};
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
-use crate::format_in_words::in_words;
 use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::openai_chat::place;
@@ -34,7 +33,7 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         max_tokens: _,
         sampling: _,
         stop,
-        format,
+        format: _,
         reasoning: _,
         stream,
         stream_usage: _,
@@ -45,8 +44,8 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     writer.json.open(b'{');
     writer.json.text_field("model", model);
     writer.json.open_field("messages", b'[');
-    let unsaid = write_settings::unsaid_format(call, &writer).map(|format| in_words(format, true));
-    write_system::system(system, messages, unsaid.as_deref(), &mut writer)?;
+    let told = write_settings::told_format(call, &writer);
+    write_system::system(system, messages, told.words.as_deref(), &mut writer)?;
     write_turns::messages(messages, &mut writer)?;
     if writer.json.is_bare() {
         return Err(ROOT.field("messages").refuse("at least one message with content is required"));
@@ -69,10 +68,11 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         stop.iter().for_each(|text| writer.json.text(text));
         writer.json.close(b']');
     }
-    match format {
-        Some(_) if unsaid.is_some() => writer.drop("response_format"),
-        Some(format) => write_settings::format(format, &mut writer),
-        None => {}
+    if told.is_lost {
+        writer.drop("response_format");
+    }
+    if let Some(format) = told.field {
+        write_settings::format(format, &mut writer);
     }
     write_settings::reasoning(call, tools, &mut writer);
     write_end_user(end_user.as_deref(), &mut writer);

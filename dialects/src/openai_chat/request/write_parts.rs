@@ -148,6 +148,13 @@ fn document(content: &Content, at: &Path<'_>, writer: &mut RequestWriter<'_>) ->
             }
         }
         Source::File(_) => return Err(at.field("source").refuse("the file is not in this provider's store")),
+        // A look-alike's caller wrote it so.
+        Source::Url(url) if !writer.cross_dialect => {
+            if let Some(name) = name {
+                writer.json.text_field("filename", name);
+            }
+            writer.json.text_field("file_data", url);
+        }
         Source::Url(_) => {
             return Err(at.field("source").refuse("OpenAI Chat Completions takes no document by URL; send its bytes"));
         }

@@ -1,7 +1,10 @@
 //! Writes a request's settings: how long the answer may be, how it is drawn and shaped, how much the model may think.
 
 use super::schema;
+use std::borrow::Cow;
+
 use super::writer::RequestWriter;
+use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Format, Reasoning, Sampling, Tool};
 use crate::vendors::{self, Beside, FieldAction};
 
@@ -48,11 +51,37 @@ pub(super) fn sampling(call: &Call, writer: &mut RequestWriter<'_>) {
     }
 }
 
-/// The form of another dialect's that a look-alike can not be told by a field: it refuses one beside tools.
-pub(super) fn unsaid_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> Option<&'a Format> {
-    let takes_both = !writer.cross_dialect || writer.look_alike().is_none_or(|row| row.format_beside_tools);
+/// The way in which the form of an answer is told.
+#[derive(Default)]
+pub(super) struct ToldFormat<'a> {
+    /// By the field.
+    pub(super) field: Option<&'a Format>,
+    /// By an instruction.
+    pub(super) words: Option<Cow<'static, str>>,
+    /// True if nothing holds the model to all of it.
+    pub(super) is_lost: bool,
+}
+
+static ANY_JSON: Format = Format::Json;
+
+/// The form of another dialect's, as the provider takes it: a look-alike may refuse one beside tools, or any schema, and an object of JSON
+/// is refused where no word says so.
+pub(super) fn told_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> ToldFormat<'a> {
+    let Some(format) = &call.format else { return ToldFormat::default() };
+    let by_field = ToldFormat { field: Some(format), ..ToldFormat::default() };
+    if !writer.cross_dialect || writer.policy("response_format") == Some(&FieldAction::Pass) {
+        return by_field;
+    }
     let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
-    call.format.as_ref().filter(|_| tools && !takes_both)
+    let words = Some(in_words(format, tools));
+    match (format, writer.look_alike()) {
+        (_, Some(row)) if tools && !row.format_beside_tools => ToldFormat { field: None, words, is_lost: true },
+        (Format::Schema { .. }, Some(row)) if !row.schemas => {
+            ToldFormat { field: Some(&ANY_JSON), words, is_lost: true }
+        }
+        (Format::Json, _) if !says_json(call, true) => ToldFormat { words, ..by_field },
+        _ => by_field,
+    }
 }
 
 /// Writes the answer's shape.

@@ -7,6 +7,7 @@ use super::write_items;
 use super::writer::ItemWriter;
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
+use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::left_out::LeftOut;
@@ -38,6 +39,10 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     writer.json.text_field("model", model);
     write_items::instructions(system, &mut writer);
     writer.json.open_field("input", b'[');
+    if matches!(format, Some(Format::Json)) && !messages.is_empty() && !says_json(call, false) {
+        let tools = tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
+        write_items::instruction(&in_words(&Format::Json, tools), &mut writer);
+    }
     write_items::items(messages, &mut writer)?;
     if writer.json.is_bare() {
         return Err(ROOT.field("messages").refuse("at least one message with content is required"));

@@ -30,6 +30,14 @@ pub(super) fn instructions(parts: &[SystemPart], writer: &mut ItemWriter<'_>) {
     }
 }
 
+/// Writes an instruction of the gateway's own as an item.
+pub(super) fn instruction(text: &str, writer: &mut ItemWriter<'_>) {
+    writer.json.open(b'{');
+    writer.json.text_field("role", "developer");
+    writer.json.text_field("content", text);
+    writer.json.close(b'}');
+}
+
 /// Writes the turns as items.
 pub(super) fn items(messages: &[Message], writer: &mut ItemWriter<'_>) -> Result<(), Refusal> {
     for message in messages {

@@ -30,7 +30,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         ..HOSTED
     },
     // A turn that calls tools is refused without its thoughts, and empty ones are taken; efforts `high` and `max` (lower
-    // ones are taken as `high`). The reference knows `max_tokens` alone.
+    // ones are taken as `high`). The reference knows `max_tokens` alone, and of forms `text` and `json_object`: a schema is answered
+    // with 400, "This response_format type is unavailable now".
     LookAlike {
         name: "DeepSeek",
         hosts: &["api.deepseek.com"],
@@ -39,6 +40,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         reasoning: ReasoningBack::Required,
         prefill_at: Some(("/beta", PrefillMark { field: "prefix", echoes: false })),
         efforts: Some(&["low", "medium", "high", "max"]),
+        schemas: false,
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
         ..HOSTED
     },

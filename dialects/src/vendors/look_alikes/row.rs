@@ -46,6 +46,8 @@ pub struct LookAlike {
     pub prefill_at: Option<(&'static str, PrefillMark)>,
     /// True if it takes a form for its answer beside tools.
     pub format_beside_tools: bool,
+    /// True if it takes a schema for its answer; else any JSON object is all that can be asked for by a field.
+    pub schemas: bool,
     /// The rules for top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
     /// The seconds after which an idle connection is let go, where the server itself closes one sooner than is common.
@@ -85,6 +87,7 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     prefill: None,
     prefill_at: None,
     format_beside_tools: true,
+    schemas: true,
     fields: &[],
     idle_seconds: None,
 };

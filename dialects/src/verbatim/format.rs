@@ -1,0 +1,114 @@
+//! The form of an answer in a body that passes: a schema becomes words where a server takes none, and any JSON object is asked for.
+
+use bytes::Bytes;
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::splice::{Edit, splice};
+use crate::format_in_words::in_words;
+use crate::hub::{Format, Raw};
+use crate::json::Writer;
+use crate::vendors::LookAlike;
+
+/// The body with its schema as an instruction, behind those that it begins with, and any JSON object asked for instead; `None`: there
+/// is none, or the look-alike takes it.
+#[must_use]
+pub fn fit_format(body: &Bytes, look_alike: Option<&LookAlike>) -> Option<Bytes> {
+    look_alike.filter(|row| !row.schemas && memmem::find(body, b"\"json_schema\"").is_some())?;
+    let FormatBody { response_format, messages, tools } = serde_json::from_slice(body).ok()?;
+    let format = response_format?;
+    let words = in_words(&schema(format)?, tools.is_some_and(|tools| tools.get().contains('{')));
+    let mut message = Writer::with_capacity(words.len() + 64);
+    message.open(b'{');
+    message.text_field("role", "system");
+    message.text_field("content", &words);
+    message.close(b'}');
+    let message = String::from_utf8(message.into_bytes()).ok()?;
+    let start = |raw: &RawValue| (raw.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
+    let told = match messages.iter().find(|message| !instructs(message)) {
+        Some(first) => Edit::write(start(first)..start(first), format!("{message},")),
+        None => {
+            let last = messages.last()?;
+            let end = start(last) + last.get().len();
+            Edit::write(end..end, format!(",{message}"))
+        }
+    };
+    let place = start(format)..start(format) + format.get().len();
+    Some(splice(body, &[told, Edit::write(place, r#"{"type":"json_object"}"#)]))
+}
+
+#[derive(Deserialize)]
+struct FormatBody<'a> {
+    #[serde(borrow)]
+    response_format: Option<&'a RawValue>,
+    #[serde(borrow)]
+    messages: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+}
+
+/// The schema that is asked for; `None`: another form.
+fn schema(format: &RawValue) -> Option<Format> {
+    #[derive(Deserialize)]
+    struct Asked {
+        r#type: String,
+        json_schema: Option<Schema>,
+    }
+    #[derive(Deserialize)]
+    struct Schema {
+        description: Option<String>,
+        schema: Raw,
+    }
+    let Asked { r#type, json_schema } = serde_json::from_str(format.get()).ok()?;
+    let Schema { description, schema } = json_schema.filter(|_| r#type == "json_schema")?;
+    Some(Format::Schema { name: None, description, schema, strict: None })
+}
+
+fn instructs(message: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Turn {
+        role: String,
+    }
+    let turn: Option<Turn> = serde_json::from_str(message.get()).ok();
+    turn.is_some_and(|turn| matches!(&*turn.role, "system" | "developer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_is_said_in_words_where_a_server_takes_none() {
+        let asked = r#""response_format" : {"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"type":"array"}}}"#;
+        let deepseek = LookAlike::at("api.deepseek.com");
+        let fitted = |body: &str, row: &LookAlike| {
+            let fitted = fit_format(&Bytes::copy_from_slice(body.as_bytes()), Some(row));
+            fitted.map(|body| String::from_utf8(body.to_vec()).unwrap())
+        };
+        for (before, behind) in [
+            (r#""messages":[{"role":"system","content":"s"}, "#, r#"{"role":"user","content":"u"}]"#),
+            (r#""messages":["#, r#"{"role":"user","content":"u"}]"#),
+        ] {
+            let body = format!(r#"{{"x":1.50,{before}{behind},{asked}}}"#);
+            let told = fitted(&body, &deepseek).unwrap();
+            assert!(
+                told.starts_with(&format!(r#"{{"x":1.50,{before}{{"role":"system","content":"Answer with JSON that"#)),
+                "{told}"
+            );
+            assert!(
+                told.ends_with(&format!(
+                    r#"{{\"type\":\"array\"}}"}},{behind},"response_format" : {{"type":"json_object"}}}}"#
+                )),
+                "{told}"
+            );
+            assert_eq!(fitted(&body, &LookAlike::at("models.example")), None);
+            assert_eq!(fitted(&told, &deepseek), None);
+        }
+        let alone = format!(r#"{{{asked},"messages":[{{"role":"system","content":"s"}}]}}"#);
+        assert!(fitted(&alone, &deepseek).unwrap().contains(r#"{"role":"system","content":"s"},{"role":"system""#));
+        for body in [r#"{"messages":[],"response_format":{"type":"json_schema"}}"#, r#"{"messages":"json_schema"}"#] {
+            assert_eq!(fitted(body, &deepseek), None);
+        }
+    }
+}
