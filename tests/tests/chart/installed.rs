@@ -80,6 +80,57 @@ pub(crate) fn values(name: &str) -> String {
 }
 
 #[test]
+fn a_definition_that_is_older_than_the_installed_one_is_refused() {
+    let cluster = Cluster::shared();
+    let narrowed = |fields: &str| {
+        let text =
+            Helm::Four.run(&["template", "narrow", "charts/sluicegate", "--show-only", "templates/crds.yaml"]).stdout;
+        let text = String::from_utf8(text).expect("text");
+        // As an older release has it.
+        let field = number_of_fields(&text);
+        text.replace(&field, &format!("sluicegate.dev/fields: \"{fields}\""))
+    };
+    let apply = |text: &str| {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let path = file.path().display().to_string();
+        cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &path])
+    };
+    let (well, said) = apply(&narrowed("9000"));
+    assert!(well, "{said}");
+    // The API server takes a policy up within seconds.
+    let refused = (0..60).find_map(|_| {
+        let (well, said) = apply(&narrowed("8999"));
+        if !well {
+            return Some(said);
+        }
+        let (again, said) = apply(&narrowed("9000"));
+        assert!(again, "{said}");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        None
+    });
+    let refused = refused.expect("a definition with fewer fields is refused");
+    assert!(
+        refused.contains("every stored object would lose the fields") && refused.contains("--set crds.enabled=false"),
+        "{refused}"
+    );
+    for (fields, well) in [("9000", true), ("9001", true), ("9000", false)] {
+        assert_eq!(apply(&narrowed(fields)).0, well, "{fields}");
+    }
+    cluster.must(&[
+        "delete",
+        "validatingadmissionpolicybinding,validatingadmissionpolicy",
+        "definitions.sluicegate.dev",
+    ]);
+}
+
+/// The annotation of the first definition in a rendered chart.
+fn number_of_fields(text: &str) -> String {
+    let line = text.lines().find(|line| line.trim_start().starts_with("sluicegate.dev/fields:"));
+    line.expect("the number of fields").trim().to_owned()
+}
+
+#[test]
 fn both_helms_install_upgrade_and_uninstall_and_the_definitions_stay() {
     let cluster = Cluster::shared();
     let quickstart = root().join("crds/examples/quickstart/quickstart.yaml").display().to_string();
