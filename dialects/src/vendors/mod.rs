@@ -15,9 +15,10 @@ mod policy;
 pub(crate) use attribution::without_attribution;
 pub(crate) use bedrock::{BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock};
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
-pub(crate) use gemini::{Gemini, GeminiThinking, gemini};
+pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};
 pub use look_alikes::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, ReasoningBack, SideOperation, SignaturePlace, SystemMessages,
+    UsageHabit,
 };
 pub(crate) use openai::{Beside, openai};
 pub use policy::{FieldAction, FieldPolicy};

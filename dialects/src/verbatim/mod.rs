@@ -35,7 +35,7 @@ pub use marks::unmark;
 pub use nested::NestedSetting;
 use splice::EditKind;
 pub use splice::{Edit, splice};
-pub use thoughts_back::fill_thoughts;
+pub use thoughts_back::{fill_thoughts, sign_calls};
 pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.

@@ -48,6 +48,17 @@ pub enum ReasoningBack {
     Required,
 }
 
+/// The place of the signatures that Google's and Anthropic's models want back with the calls that they have made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignaturePlace {
+    /// There is none.
+    Nowhere,
+    /// Google's stand on the call (`extra_content`).
+    OnCalls,
+    /// They stand in a list of the turn's (`reasoning_details`).
+    InDetails,
+}
+
 /// The place that instructions in mid-conversation go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SystemMessages {

@@ -6,11 +6,12 @@ use super::habits::SideOperation::{
     Completions, Embeddings, Files, ImageEdits, ImageGenerations, Moderations, Rerank, Speech, Transcriptions,
     Translations,
 };
-use super::habits::{CallHabit, CallIds, KeyUse, ReasoningBack, SystemMessages, UsageHabit};
+use super::habits::{CallHabit, CallIds, KeyUse, ReasoningBack, SignaturePlace, SystemMessages, UsageHabit};
 use super::row::{LookAlike, UNKNOWN};
 
 /// A server with a key and Chat Completions alone.
-const HOSTED: LookAlike = LookAlike { key: KeyUse::Needed, beside_chat: &[], ..UNKNOWN };
+const HOSTED: LookAlike =
+    LookAlike { key: KeyUse::Needed, beside_chat: &[], signatures: SignaturePlace::Nowhere, ..UNKNOWN };
 
 /// Every row.
 pub(super) const ROWS: [LookAlike; 21] = [
@@ -72,6 +73,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         content_lists: true,
         system_messages: SystemMessages::InPlace,
         thoughts: "reasoning",
+        signatures: SignaturePlace::InDetails,
         efforts: Some(&["minimal", "low", "medium", "high", "xhigh"]),
         ..HOSTED
     },
@@ -248,9 +250,10 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "GeminiOpenAI",
         hosts: &["generativelanguage.googleapis.com"],
         base: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
-        source: "ai.google.dev/gemini-api/docs/openai",
+        source: "ai.google.dev/gemini-api/docs/openai, …/docs/thought-signatures",
         beside_chat: &[Embeddings, ImageGenerations],
         content_lists: true,
+        signatures: SignaturePlace::OnCalls,
         efforts: Some(&["low", "medium", "high"]),
         calls: &[CallHabit::Whole],
         // 400, "Unknown name": what is not in its list of parameters.

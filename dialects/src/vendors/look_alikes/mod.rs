@@ -8,7 +8,9 @@ mod hosted;
 mod own;
 mod row;
 
-pub use habits::{CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SystemMessages, UsageHabit};
+pub use habits::{
+    CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SignaturePlace, SystemMessages, UsageHabit,
+};
 pub use row::LookAlike;
 
 use super::policy::{FieldAction, FieldPolicy};

@@ -1,7 +1,7 @@
 //! A row of the tables, and the one of a server of an unknown make.
 
 use super::habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SignaturePlace, SystemMessages, UsageHabit,
 };
 
 /// A row: a look-alike, and the way to speak to it.
@@ -28,6 +28,8 @@ pub struct LookAlike {
     pub thoughts: &'static str,
     /// The way in which the model's thoughts go back to it.
     pub reasoning: ReasoningBack,
+    /// The place of signatures.
+    pub signatures: SignaturePlace,
     /// The values of `reasoning_effort` that it takes, whichever the model; `None`: as the table of models says.
     pub efforts: Option<&'static [&'static str]>,
     /// The way in which its streams say what was used.
@@ -72,6 +74,8 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     system_messages: SystemMessages::First,
     thoughts: "reasoning_content",
     reasoning: ReasoningBack::Never,
+    // A gateway before Google's models says them so; what is no gateway reads past it.
+    signatures: SignaturePlace::OnCalls,
     efforts: None,
     usage: UsageHabit::WhenAsked,
     call_ids: CallIds::Any,
