@@ -1,10 +1,11 @@
-//! The form of an answer said in words, where a provider has no field for it or does not take that beside others.
+//! The form of an answer, and that it is to be the call of a tool, said in words: where a provider has no field for it, or does not
+//! take that beside others.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::hub::Format;
+use crate::hub::{Format, ToolChoice};
 
 const JSON_ONLY: &str =
     "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
@@ -26,6 +27,15 @@ pub(crate) fn in_words(format: &Format, tools: bool) -> Cow<'static, str> {
          {about}\n{schema}"
     )
     .into()
+}
+
+/// The instruction that asks for the call of a tool; `None`: none has to be called.
+pub(crate) fn must_in_words(choice: &ToolChoice) -> Option<Cow<'static, str>> {
+    match choice {
+        ToolChoice::Required => Some("Answer by calling one or more of the tools, and with nothing else.".into()),
+        ToolChoice::Named(name) => Some(format!("Answer by calling the tool `{name}`, and with nothing else.").into()),
+        ToolChoice::Auto | ToolChoice::None => None,
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub(super) fn details(parts: &[Part], writer: &mut RequestWriter<'_>) {
     let calls = || parts.iter().enumerate().filter_map(|(place, part)| Some((place, called(part)?)));
     let own = parts.iter().enumerate().filter(|(_, part)| is_detail(&part.content, model));
     for (index, (place, part)) in own.clone().enumerate() {
-        let call = calls().find(|(at, _)| *at > place).or_else(|| calls().last());
+        let call = calls().find(|(at, _)| *at > place).or_else(|| calls().next_back());
         let call = call.map(|(_, call)| short(&call.id, LONGEST_IN_CHAT));
         if index == 0 {
             writer.json.open_field(IN_A_LIST, b'[');
