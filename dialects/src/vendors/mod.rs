@@ -17,8 +17,8 @@ pub(crate) use bedrock::{BedrockModel, ConverseThinking, ConverseTopK, Signature
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
 pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};
 pub use look_alikes::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, ReasoningBack, SideOperation, SignaturePlace, SystemMessages,
-    UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, ReasoningBack, SideOperation, SignaturePlace,
+    SystemMessages, UsageHabit,
 };
 pub(crate) use openai::{Beside, openai};
 pub use policy::{FieldAction, FieldPolicy};

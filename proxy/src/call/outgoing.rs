@@ -153,17 +153,20 @@ fn in_its_words(
     let dialect = at.offer.dialect;
     let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer), provider);
     let body = call.files().map_or_else(|| Ok(body.clone()), |files| files.named_as_kept(&body))?;
-    let betas = betas::told(&call.headers, &provider.betas)?;
+    // Whoever speaks to the same host knows what it takes.
+    let host = envelope.filter(|host| call.envelope != Some(*host));
+    let betas = betas::told(&call.headers, &provider.betas, host)?;
     let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
     whole_conversation(call, envelope, provider)?;
     // Of what was changed until here nothing has a mark.
     let seen = call.peek.marks;
     let (body, betas) = enveloped(&body, (call, model), envelope, betas);
     let row = provider.defaults.look_alike.as_ref();
-    let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.strict_messages);
+    let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.message_fields.is_some());
     let body = if is_strict { verbatim::unmark(&body, seen, row) } else { body };
     let body = unpacked(&body, at.offer);
     let body = dialect.disown(&body, seen, model);
+    let body = if envelope.is_some() { verbatim::say_late_instructions(&body, seen, model) } else { body };
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
@@ -216,7 +219,7 @@ fn of_named_path(
     let uri = uri.ok_or_else(|| Refusal::body("its path can not be a part of this provider's"))?;
     let said = |name| call.headers.get(name).cloned();
     let media = (said(CONTENT_TYPE).unwrap_or(NOTHING), said(ACCEPT).unwrap_or(ANYTHING));
-    let betas = betas::told(&call.headers, &provider.betas)?;
+    let betas = betas::told(&call.headers, &provider.betas, None)?;
     let outgoing = Outgoing::as_it_is(at.offer, (method.clone(), uri), (call.body.clone(), media));
     // Its answer, and an error, are the caller's as they come.
     Ok(Outgoing { betas, dialect: call.dialect(), ..outgoing })
@@ -233,7 +236,7 @@ fn of_object(
     let body = object.body(&call.body, provider)?.unwrap_or_else(|| call.body.clone());
     let kind = call.headers.get(CONTENT_TYPE).filter(|_| object.is_of_callers_type()).cloned().unwrap_or(JSON);
     let media = (kind, call.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING));
-    let betas = betas::told(&call.headers, &provider.betas)?;
+    let betas = betas::told(&call.headers, &provider.betas, None)?;
     Ok(Outgoing { betas, ..Outgoing::as_it_is(at.offer, (object.method().clone(), uri), (body, media)) })
 }
 
@@ -320,7 +323,7 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
 fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
     let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
-    let body = verbatim::sign_calls(&body, row, model);
+    let body = verbatim::fit_messages(&verbatim::sign_calls(&body, row, model), row, seen);
     if provider.defaults.fields.is_empty() {
         return Ok(Governed { body, dropped: Vec::new() });
     }

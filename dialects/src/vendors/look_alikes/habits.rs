@@ -59,6 +59,21 @@ pub enum SignaturePlace {
     InDetails,
 }
 
+/// The fields of messages that a server knows, where it refuses others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageFields {
+    /// Those of instructions.
+    pub instructions: &'static [&'static str],
+    /// Those of a turn of the user's.
+    pub user: &'static [&'static str],
+    /// Those of a turn of the model's.
+    pub assistant: &'static [&'static str],
+    /// Those of a tool's result.
+    pub tool: &'static [&'static str],
+    /// Those of a call in the model's turn.
+    pub calls: &'static [&'static str],
+}
+
 /// The place that instructions in mid-conversation go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SystemMessages {

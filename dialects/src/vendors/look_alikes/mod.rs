@@ -9,7 +9,8 @@ mod own;
 mod row;
 
 pub use habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SignaturePlace, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, ReasoningBack, SideOperation, SignaturePlace,
+    SystemMessages, UsageHabit,
 };
 pub use row::LookAlike;
 

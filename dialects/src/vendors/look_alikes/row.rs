@@ -1,7 +1,8 @@
 //! A row of the tables, and the one of a server of an unknown make.
 
 use super::habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, ReasoningBack, SideOperation, SignaturePlace, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, ReasoningBack, SideOperation, SignaturePlace,
+    SystemMessages, UsageHabit,
 };
 
 /// A row: a look-alike, and the way to speak to it.
@@ -40,8 +41,10 @@ pub struct LookAlike {
     pub calls: &'static [CallHabit],
     /// True if it takes a turn of the user's right behind tool results.
     pub user_after_results: bool,
-    /// True if it refuses messages that have fields which it does not know, as other vendors' thoughts.
-    pub strict_messages: bool,
+    /// The fields of messages that it knows, where it refuses others, as other vendors' thoughts; `None`: it reads past those.
+    pub message_fields: Option<&'static MessageFields>,
+    /// True if it knows OpenAI's newer role for instructions, `developer`.
+    pub developer: bool,
     /// True if it takes a form for its answer beside tools.
     pub format_beside_tools: bool,
     /// The rules for top-level fields, in its own words.
@@ -81,7 +84,8 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     call_ids: CallIds::Any,
     calls: &[],
     user_after_results: true,
-    strict_messages: false,
+    message_fields: None,
+    developer: false,
     format_beside_tools: true,
     fields: &[],
     idle_seconds: None,
