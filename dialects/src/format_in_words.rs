@@ -1,10 +1,11 @@
-//! The form of an answer said in words, where a provider has no field for it or does not take that beside others.
+//! The form of an answer, and that it is to be the call of a tool, said in words: where a provider has no field for it, or does not
+//! take that beside others.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::hub::{Call, Content, Format, Role};
+use crate::hub::{Call, Content, Format, Role, ToolChoice};
 
 const JSON_ONLY: &str =
     "Answer with one valid JSON object and nothing else: no prose before or after it, no code fence.";
@@ -42,6 +43,15 @@ pub(crate) fn says_json(call: &Call, with_system: bool) -> bool {
             Content::Text { text, citations: _ } => says(text),
             _ => false,
         })
+}
+
+/// The instruction that asks for the call of a tool; `None`: none has to be called.
+pub(crate) fn must_in_words(choice: &ToolChoice) -> Option<Cow<'static, str>> {
+    match choice {
+        ToolChoice::Required => Some("Answer by calling one or more of the tools, and with nothing else.".into()),
+        ToolChoice::Named(name) => Some(format!("Answer by calling the tool `{name}`, and with nothing else.").into()),
+        ToolChoice::Auto | ToolChoice::None => None,
+    }
 }
 
 #[cfg(test)]

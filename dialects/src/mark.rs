@@ -34,6 +34,10 @@ pub struct SeenMarks {
     pub(crate) carried: bool,
     /// Ids of tool calls that are longer than some take.
     pub(crate) long_ids: bool,
+    /// Texts that are OpenAI's newer role for instructions.
+    pub(crate) developer: bool,
+    /// Texts that are the role of instructions.
+    pub(crate) system: bool,
     /// Members that name a model, or may.
     pub(crate) models: bool,
     /// True if not all of it is ASCII.
@@ -117,6 +121,8 @@ impl Watch for MarkWatch {
         }
         let mark = match text.first() {
             Some(b'g') => GEMINIS,
+            Some(b's') if text.starts_with(b"system\"") => return self.seen.system = true,
+            Some(b'd') if text.starts_with(b"developer\"") => return self.seen.developer = true,
             Some(b's') => SEALED,
             Some(b'c') => WRAPPED_WIRE,
             _ => return,
@@ -155,6 +161,9 @@ mod tests {
             (r#"[{"tool_call_id":"0123456789012345678901234567890123456789"}]"#, none),
             (r#"[{"tool_call_id":"01234567890123456789012345678901234567890"}]"#, long_ids),
             (r#"[{"model":"m"}]"#, models),
+            (r#"[{"role":"developer"}]"#, SeenMarks { developer: true, ..none }),
+            (r#"[{"role":"system"}]"#, SeenMarks { system: true, ..none }),
+            (r#"[{"role":"systems"},"developers",{"system":1,"developer":2}]"#, none),
             (r#"[{"mod\u0065l":"m"}]"#, models),
             (r#"[{"models":["m"]},"model"]"#, none),
             (r#"{ "thoughtSignature" : "c2x1aWNlZ2F0ZTpbAAAA" }"#, carried),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::hub::Content;
 use crate::mark::{GEMINIS as OURS, WRAPPED_WIRE};
 use crate::thoughts::{Fate, ThoughtPlaces, member, text};
-use crate::vendors;
+use crate::vendors::{self, UNSIGNED};
 use crate::verbatim::Edit;
 
 /// The first bytes of another vendor's thoughts.
@@ -24,9 +24,6 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 /// Google's Python SDK reads either alphabet and writes this one.
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
-
-/// The signature that Google documents for calls that another model made, which nobody can have signed.
-pub(super) const UNSIGNED: &str = "skip_thought_signature_validator";
 
 /// The places of other vendors' thoughts in a call that Google itself is sent.
 pub(super) static PLACES: ThoughtPlaces =

@@ -11,6 +11,7 @@ mod peek;
 mod place;
 pub(crate) mod reply;
 pub(crate) mod request;
+mod signatures;
 pub(crate) mod stream;
 mod thoughts;
 pub(crate) mod wire;

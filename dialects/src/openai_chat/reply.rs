@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::request::{function, tool_call};
+use super::signatures::{self, Signature};
 use super::wire::{self, ContentPiece, ThoughtBlock};
 use crate::call_id::{self, LONGEST_IN_CHAT, short};
 use crate::codec::{EncodedReply, Malformed, Refusal};
@@ -50,7 +51,7 @@ fn choice((number, mut object): (usize, Object<'_>), id: &str) -> Result<Choice,
     let in_message = at.field("message");
     let mut message = object.object("message", at)?.ok_or_else(|| in_message.refuse("the field is required"))?;
     message.take("role");
-    let mut parts = thoughts(&mut message);
+    let (mut parts, signatures) = thoughts(&mut message);
     if let Some(raw) = message.take("content") {
         let at = in_message.field("content");
         for piece in wire::pieces(raw).ok_or_else(|| at.refuse("must be text"))? {
@@ -64,7 +65,7 @@ fn choice((number, mut object): (usize, Object<'_>), id: &str) -> Result<Choice,
     let called = calls(&mut message, &in_message, (id, u32::try_from(number).unwrap_or(u32::MAX)))?;
     let by = wire::stop_text([object.take("stop_reason"), object.take("matched_stop")]);
     let stop = wire::stop(&word, by, !called.is_empty());
-    parts.extend(called);
+    parts.extend(signatures::before_calls(called, signatures));
     Ok(Choice { parts, stop, logprobs: object.raw("logprobs"), extra: message.rest() })
 }
 
@@ -72,18 +73,24 @@ fn picture(url: String) -> Part {
     Part::new(Content::Image { source: Source::of_url(url), detail: None })
 }
 
-/// The model's thoughts, by any of the names it has: where several are given they say the same.
-fn thoughts(message: &mut Object<'_>) -> Vec<Part> {
+/// The model's thoughts, by any of the names it has: where several are given they say the same. Apart stand those that name the
+/// call that they belong to.
+fn thoughts(message: &mut Object<'_>) -> (Vec<Part>, Vec<Signature>) {
     let names = [message.take("reasoning_content"), message.take("reasoning")];
     let text = names.into_iter().flatten().find_map(string).filter(|text| !text.is_empty());
     let blocks = message.take("thinking_blocks").map(wire::thoughts).unwrap_or_default();
-    let signed = blocks.iter().any(|block| matches!(block, ThoughtBlock::Signed { .. }));
-    let unsigned = text.filter(|_| !signed).map(|text| Content::Thinking { text, signature: None });
+    let details = signatures::taken(message);
+    let details = if blocks.is_empty() { details } else { Vec::new() };
+    let (of_calls, of_turn): (Vec<_>, Vec<_>) = details.into_iter().partition(|detail| detail.call.is_some());
+    let blocks: Vec<ThoughtBlock> =
+        blocks.into_iter().chain(of_turn.into_iter().map(|detail| detail.thought)).collect();
+    let says = |block: &ThoughtBlock| matches!(block, ThoughtBlock::Signed { text, .. } if !text.is_empty());
+    let unsigned = text.filter(|_| !blocks.iter().any(says)).map(|text| Content::Thinking { text, signature: None });
     let blocks = blocks.into_iter().map(|block| match block {
         ThoughtBlock::Signed { text, signature } => Content::Thinking { text, signature },
         ThoughtBlock::Redacted(data) => Content::RedactedThinking(data),
     });
-    unsigned.into_iter().chain(blocks).map(Part::new).collect()
+    (unsigned.into_iter().chain(blocks).map(Part::new).collect(), of_calls)
 }
 
 /// A piece of the content. What follows one of its own kind is more of it.

@@ -318,12 +318,22 @@ pub(crate) fn thinking_texts(raw: &RawValue) -> Vec<Text> {
 }
 
 /// A block of `thinking_blocks`, LiteLLM's field for what Anthropic's models thought.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ThoughtBlock {
     /// Thoughts and the signature over them; in a stream either may be missing.
     Signed { text: String, signature: Option<String> },
     /// Thoughts the provider has encrypted.
     Redacted(String),
+}
+
+impl ThoughtBlock {
+    /// The same without the text, which is told elsewhere.
+    pub(super) fn without_text(self) -> Self {
+        match self {
+            Self::Signed { text: _, signature } => Self::Signed { text: String::new(), signature },
+            Self::Redacted(data) => Self::Redacted(data),
+        }
+    }
 }
 
 /// Reads `thinking_blocks`; what is none of the blocks it may hold is nothing.

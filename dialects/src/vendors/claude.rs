@@ -54,6 +54,8 @@ pub(crate) struct Claude {
     pub(crate) sampling: SamplingTaken,
     /// The places at which it keeps to a schema.
     pub(crate) schemas: SchemasKept,
+    /// True if it takes instructions in mid-conversation.
+    pub(crate) late_instructions: bool,
     /// The most tokens that it answers with; `None`: nobody has said.
     pub(crate) max_output: Option<u64>,
 }
@@ -65,7 +67,17 @@ const fn row(
     schemas: SchemasKept,
     max_output: u64,
 ) -> Claude {
-    Claude { pieces, thinking, can_rest: true, thinks_untold: false, sampling, schemas, max_output: Some(max_output) }
+    let (can_rest, thinks_untold, late_instructions) = (true, false, false);
+    Claude {
+        pieces,
+        thinking,
+        can_rest,
+        thinks_untold,
+        sampling,
+        schemas,
+        late_instructions,
+        max_output: Some(max_output),
+    }
 }
 
 /// A model from before schemas.
@@ -80,11 +92,11 @@ const fn new(pieces: &'static [&'static str]) -> Claude {
 
 /// A model since Claude 5: it thinks unless it is told not to.
 const fn thinks_untold(pieces: &'static [&'static str]) -> Claude {
-    Claude { thinks_untold: true, ..new(pieces) }
+    Claude { thinks_untold: true, late_instructions: true, ..new(pieces) }
 }
 
 /// The first that matches counts.
-const MODELS: [Claude; 13] = [
+const MODELS: [Claude; 14] = [
     old(&["claude-instant", "claude-2"], ThinkingMode::Never, 4096),
     old(&["claude-3-7"], ThinkingMode::Budget, 64_000),
     old(&["claude-3-5"], ThinkingMode::Never, 8192),
@@ -106,9 +118,13 @@ const MODELS: [Claude; 13] = [
         SchemasKept::Everywhere,
         128_000,
     ),
-    new(&["claude-opus-4-7", "claude-opus-4-8"]),
+    new(&["claude-opus-4-7"]),
+    Claude { late_instructions: true, ..new(&["claude-opus-4-8"]) },
     // They think always, and refuse `thinking: disabled`.
-    Claude { can_rest: false, ..thinks_untold(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable"]) },
+    Claude {
+        can_rest: false,
+        ..thinks_untold(&["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable", "claude-mythos"])
+    },
     thinks_untold(&["claude-haiku-5"]),
     thinks_untold(&["claude-opus-5", "claude-sonnet-5"]),
 ];
@@ -128,6 +144,11 @@ impl Claude {
         }
     }
 
+    /// True if it takes a choice of tools that forces a call: there is no thinking beside one, so those that think always refuse it.
+    pub(crate) fn takes_a_must(&self) -> bool {
+        self.can_rest
+    }
+
     /// True if it may think for a call that says so, that says that it is to rest, or neither.
     pub(crate) fn may_think(&self, told: bool, rests: bool) -> bool {
         self.thinking != ThinkingMode::Never && (!self.can_rest || told || (self.thinks_untold && !rests))
@@ -142,6 +163,7 @@ const UNKNOWN: Claude = Claude {
     thinks_untold: false,
     sampling: SamplingTaken::One,
     schemas: SchemasKept::Everywhere,
+    late_instructions: true,
     max_output: None,
 };
 

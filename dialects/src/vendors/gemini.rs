@@ -3,6 +3,9 @@
 //! Source: ai.google.dev/gemini-api/docs, "Models", "Thinking", "Thought signatures" and "Structured outputs". What is not here is taken to be
 //! as the newest.
 
+/// The signature that Google documents for calls that another model made, which nobody can have signed.
+pub(crate) const UNSIGNED: &str = "skip_thought_signature_validator";
+
 /// The way in which a model is told how much to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GeminiThinking {

@@ -15,10 +15,10 @@ mod policy;
 pub(crate) use attribution::without_attribution;
 pub(crate) use bedrock::{BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock, bedrock_mark};
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
-pub(crate) use gemini::{Gemini, GeminiThinking, gemini};
+pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};
 pub use look_alikes::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, PrefillMark, ReasoningBack, SideOperation, SystemMessages,
-    UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, PrefillMark, ReasoningBack, SideOperation,
+    SignaturePlace, SystemMessages, UsageHabit,
 };
 pub(crate) use openai::{Beside, openai};
 pub use policy::{FieldAction, FieldPolicy};

@@ -1,6 +1,8 @@
 //! Earlier thoughts that a server demands of every turn that calls tools, put in empty where a caller has none; the body stays as it is
 //! otherwise.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use memchr::memmem;
 use serde::Deserialize;
@@ -8,7 +10,8 @@ use serde_json::value::RawValue;
 
 use super::splice::{Edit, splice};
 use crate::scan;
-use crate::vendors::{LookAlike, ReasoningBack};
+use crate::thoughts::{elements, member};
+use crate::vendors::{self, LookAlike, ReasoningBack, SignaturePlace, UNSIGNED};
 
 /// The body with thoughts, if only empty ones, in each turn of the model's that calls tools or stands behind the user's last word,
 /// where the look-alike refuses such a turn without them; itself, uncopied, where all have some.
@@ -28,6 +31,27 @@ pub fn fill_thoughts(body: &Bytes, look_alike: Option<&LookAlike>) -> Bytes {
             edits.extend(filled(body, raw, row.thoughts));
         }
     }
+    splice(body, &edits)
+}
+
+/// The body in whose turns the first call of a tool has a signature, if only the word that Google documents for calls which another
+/// model made, where the server refuses such a call without; itself, uncopied, where all have one.
+#[must_use]
+pub fn sign_calls(body: &Bytes, look_alike: Option<&LookAlike>, model: &str) -> Bytes {
+    let row = look_alike.filter(|row| row.signatures == SignaturePlace::OnCalls && !row.name.is_empty());
+    let asks = row.is_some() && vendors::gemini(model).signed_calls;
+    if !asks || memmem::find(body, b"\"tool_calls\"").is_none() {
+        return body.clone();
+    }
+    let first = |turn: Range<usize>| {
+        let calls = elements(body, member(body, turn, b"tool_calls")?);
+        let is_signed = |call: &Range<usize>| member(body, call.clone(), b"extra_content").is_some();
+        calls.first().filter(|_| !calls.iter().any(is_signed)).cloned()
+    };
+    let turns = member(body, 0..body.len(), b"messages").map(|list| elements(body, list)).unwrap_or_default();
+    let calls = turns.into_iter().filter_map(first).filter(|call| body.get(call.start) == Some(&b'{'));
+    let word = format!(r#""extra_content":{{"google":{{"thought_signature":"{UNSIGNED}"}}}},"#);
+    let edits: Vec<Edit> = calls.map(|call| Edit::write(call.start + 1..call.start + 1, word.as_str())).collect();
     splice(body, &edits)
 }
 
@@ -84,6 +108,29 @@ mod tests {
         let row = LookAlike::named(name);
         let body = fill_thoughts(&Bytes::copy_from_slice(body.as_bytes()), row.as_ref());
         String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_call_that_nobody_signed_says_so_to_google() {
+        let turn = |first: &str| {
+            format!(
+                r#"{{"messages":[{{"role":"user","content":"x"}},{{"role":"assistant","tool_calls":[{{{first}"id":"a","function":{{"name":"f"}}}},{{"id":"b"}}]}}, {{"role":"assistant","tool_calls":[]}}]}}"#
+            )
+        };
+        let signed = |name: &str, model: &str| {
+            let body = sign_calls(&Bytes::from(turn("")), LookAlike::named(name).as_ref(), model);
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let word = r#""extra_content":{"google":{"thought_signature":"skip_thought_signature_validator"}},"#;
+        assert_eq!(signed("GeminiOpenAI", "gemini-3-pro-preview"), turn(word));
+        for (name, model) in
+            [("GeminiOpenAI", "gemini-2.5-pro"), ("vLLM", "gemini-3-pro-preview"), ("none", "gemini-3")]
+        {
+            assert_eq!(signed(name, model), turn(""), "{name} {model}");
+        }
+        let body = Bytes::from(turn(word));
+        let row = LookAlike::named("GeminiOpenAI");
+        assert_eq!(sign_calls(&body, row.as_ref(), "gemini-3-pro-preview").as_ptr(), body.as_ptr(), "uncopied");
     }
 
     #[test]

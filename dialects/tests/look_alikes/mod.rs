@@ -37,7 +37,7 @@ const CALL: &str = r#"{
 }"#;
 
 /// The same of a caller who speaks the dialect: what passes as it came but for the rows' rules.
-const PASSES: &str = r#"{"model":"m","max_completion_tokens":64,"seed":7,"user":"u1","top_k":40,"verbosity":"low","logit_bias":null,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"},{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call_1","content":"x"}]}"#;
+const PASSES: &str = r#"{"model":"m","max_completion_tokens":64,"seed":7,"user":"u1","top_k":40,"verbosity":"low","logit_bias":null,"stream":true,"stream_options":{"include_usage":true},"store":false,"prompt_cache_key":"k","prompt_cache_options":{},"safety_identifier":"s","messages":[{"role":"developer","content":"d"},{"role":"user","content":"hi"},{"role":"assistant","refusal":null,"tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"call_1","content":"x"}]}"#;
 
 fn folder(row: &LookAlike) -> std::path::PathBuf {
     testdata("look_alikes").join(row.name)
@@ -165,7 +165,8 @@ fn each_is_sent_what_it_takes() {
     for row in LookAlike::all() {
         let profile = ProviderProfile { look_alike: Some(*row), fields: row.policy(), ..ProviderProfile::default() };
         let sent = |body: Bytes| {
-            let body = verbatim::fit_call_ids(&body, Some(row), sluicegate_dialects::SeenMarks::of(&body));
+            let seen = sluicegate_dialects::SeenMarks::of(&body);
+            let body = verbatim::fit_messages(&verbatim::fit_call_ids(&body, Some(row), seen), Some(row), seen);
             match verbatim::govern(&body, &profile.fields) {
                 Ok(governed) => json!({ "body": read(&governed.body), "dropped": governed.dropped }),
                 Err(refusal) => json!({ "refused": refusal.message }),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sluicegate_config::BetaAction;
+use sluicegate_dialects::verbatim::{BetaFate, Envelope};
 use sluicegate_dialects::{Refusal, verbatim};
 
 pub(super) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
@@ -41,9 +42,14 @@ impl Betas {
     }
 }
 
-/// Goes through the caller's betas. Errors: one that the provider does not take.
-pub(super) fn told(headers: &HeaderMap, rules: &BTreeMap<String, BetaAction>) -> Result<Betas, Refusal> {
-    if rules.is_empty() || !headers.contains_key(ANTHROPIC_BETA) {
+/// Goes through the caller's betas, for a `host` that is not the one it speaks to. Errors: one that the provider does not take.
+pub(super) fn told(
+    headers: &HeaderMap,
+    rules: &BTreeMap<String, BetaAction>,
+    host: Option<Envelope>,
+) -> Result<Betas, Refusal> {
+    let host = host.unwrap_or(Envelope::Plain);
+    if (rules.is_empty() && host == Envelope::Plain) || !headers.contains_key(ANTHROPIC_BETA) {
         return Ok(Betas::AsTheyCame);
     }
     let lines = headers.get_all(ANTHROPIC_BETA).into_iter().filter_map(|line| line.to_str().ok());
@@ -52,7 +58,12 @@ pub(super) fn told(headers: &HeaderMap, rules: &BTreeMap<String, BetaAction>) ->
     let mut kept = Vec::with_capacity(all.len());
     for beta in &all {
         match rule(beta, rules) {
-            None | Some(BetaAction::Pass) => kept.push(*beta),
+            Some(BetaAction::Pass) => kept.push(*beta),
+            None => match host.beta(beta) {
+                BetaFate::Passes => kept.push(*beta),
+                BetaFate::Becomes(name) if !all.contains(&name) => kept.push(name),
+                BetaFate::Becomes(_) | BetaFate::Goes => {}
+            },
             Some(BetaAction::Drop) => {}
             Some(BetaAction::Refuse) => {
                 let what = format_args!("this provider does not take the beta `{beta}`");
@@ -60,7 +71,7 @@ pub(super) fn told(headers: &HeaderMap, rules: &BTreeMap<String, BetaAction>) ->
             }
         }
     }
-    if kept.len() == all.len() {
+    if kept == all {
         return Ok(Betas::AsTheyCame);
     }
     let line = Some(kept.join(",")).filter(|line| !line.is_empty());
@@ -95,10 +106,22 @@ mod tests {
             (rules(&[("*", drop), ("claude-code-*", pass)]), only("claude-code-20250219")),
             (rules(&[("*", drop)]), Betas::None),
         ] {
-            assert_eq!(told(&headers, &list).unwrap(), told_so, "{list:?}");
+            assert_eq!(told(&headers, &list, None).unwrap(), told_so, "{list:?}");
         }
-        let refusal = told(&headers, &rules(&[("fine-*", BetaAction::Refuse)])).unwrap_err();
+        let refusal = told(&headers, &rules(&[("fine-*", BetaAction::Refuse)]), None).unwrap_err();
         assert!(refusal.message.contains("`fine-1`"), "{}", refusal.message);
-        assert_eq!(told(&HeaderMap::new(), &rules(&[("*", drop)])).unwrap(), Betas::AsTheyCame);
+        assert_eq!(told(&HeaderMap::new(), &rules(&[("*", drop)]), None).unwrap(), Betas::AsTheyCame);
+        // Another host is told what it knows, and what the provider's own rules say.
+        headers.append(ANTHROPIC_BETA, HeaderValue::from_static("advanced-tool-use-2025-11-20"));
+        for (list, told_so) in [
+            (rules(&[]), only("context-management-2025-06-27,fine-1,tool-search-tool-2025-10-19")),
+            (
+                rules(&[("claude-code-*", pass), ("advanced-*", drop)]),
+                only("context-management-2025-06-27,claude-code-20250219,fine-1"),
+            ),
+        ] {
+            assert_eq!(told(&headers, &list, Some(Envelope::Bedrock)).unwrap(), told_so, "{list:?}");
+            assert_eq!(told(&headers, &rules(&[]), Some(Envelope::Plain)).unwrap(), Betas::AsTheyCame);
+        }
     }
 }

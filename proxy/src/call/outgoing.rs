@@ -134,7 +134,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
     let added = headers.iter().filter_map(header).chain(labels_header(call, at.offer)).collect();
-    let Governed { body, dropped } = governed(&Bytes::from(body), provider, SeenMarks::default())?;
+    let Governed { body, dropped } = governed(&Bytes::from(body), (provider, model), SeenMarks::default())?;
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
     let body = match dialect.habits().envelope.zip(envelope) {
@@ -158,19 +158,22 @@ fn in_its_words(
     let dialect = at.offer.dialect;
     let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer), provider);
     let body = call.files().map_or_else(|| Ok(body.clone()), |files| files.named_as_kept(&body))?;
-    let betas = betas::told(&call.headers, &provider.betas)?;
+    // Whoever speaks to the same host knows what it takes.
+    let host = envelope.filter(|host| call.envelope != Some(*host));
+    let betas = betas::told(&call.headers, &provider.betas, host)?;
     let uri = if envelope == call.envelope { with_query(uri, call) } else { uri };
     whole_conversation(call, envelope, provider)?;
     // Of what was changed until here nothing has a mark.
     let seen = call.peek.marks;
     let (body, betas) = enveloped(&body, (call, model), envelope, betas);
     let row = provider.defaults.look_alike.as_ref();
-    let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.strict_messages);
+    let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.message_fields.is_some());
     let body = if is_strict { verbatim::unmark(&body, seen, row) } else { body };
     let body = unpacked(&body, at.offer);
     let body = foreign_thoughts::left_out(call, dialect, dialect.disown(&body, seen, model));
+    let body = if envelope.is_some() { verbatim::say_late_instructions(&body, seen, model) } else { body };
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
-    let Governed { body, dropped } = governed(&body, provider, seen)?;
+    let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
     let dropped = dropped.len();
     Ok(Outgoing {
@@ -221,7 +224,7 @@ fn of_named_path(
     let uri = uri.ok_or_else(|| Refusal::body("its path can not be a part of this provider's"))?;
     let said = |name| call.headers.get(name).cloned();
     let media = (said(CONTENT_TYPE).unwrap_or(NOTHING), said(ACCEPT).unwrap_or(ANYTHING));
-    let betas = betas::told(&call.headers, &provider.betas)?;
+    let betas = betas::told(&call.headers, &provider.betas, None)?;
     let outgoing = Outgoing::as_it_is(at.offer, (method.clone(), uri), (call.body.clone(), media));
     // Its answer, and an error, are the caller's as they come.
     Ok(Outgoing { betas, dialect: call.dialect(), ..outgoing })
@@ -238,7 +241,7 @@ fn of_object(
     let body = object.body(&call.body, provider)?.unwrap_or_else(|| call.body.clone());
     let kind = call.headers.get(CONTENT_TYPE).filter(|_| object.is_of_callers_type()).cloned().unwrap_or(JSON);
     let media = (kind, call.headers.get(ACCEPT).cloned().unwrap_or(ANYTHING));
-    let betas = betas::told(&call.headers, &provider.betas)?;
+    let betas = betas::told(&call.headers, &provider.betas, None)?;
     Ok(Outgoing { betas, ..Outgoing::as_it_is(at.offer, (object.method().clone(), uri), (body, media)) })
 }
 
@@ -322,9 +325,10 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
 }
 
 /// The body with call ids that the provider takes and thoughts that it demands, under its policy for fields.
-fn governed(body: &Bytes, provider: &Provider, seen: SeenMarks) -> Result<Governed, Refusal> {
+fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
     let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
+    let body = verbatim::fit_messages(&verbatim::sign_calls(&body, row, model), row, seen);
     let policy = &provider.defaults.fields;
     let passes = policy.get(FORM) == Some(&FieldAction::Pass);
     let fitted = verbatim::fit_format(&body, row.filter(|_| !passes));

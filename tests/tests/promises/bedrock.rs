@@ -89,7 +89,11 @@ async fn each_envelope_becomes_the_providers_and_what_is_in_it_stays() {
     let headed =
         plain.replace("\"max_tokens\":9, \"model\":\"claude-m\",", "\"model\":\"claude-m\",\"max_tokens\":9, ");
     let beta = [("content-type", "application/json"), ("anthropic-beta", "a-1,b-2")];
+    // Those that Bedrock refuses stay behind.
+    let all = "claude-code-20250219,a-1,prompt-caching-scope-2026-01-05,b-2";
+    let all = [("content-type", "application/json"), ("anthropic-beta", all)];
     for (kind, path, headers, body, at, sent, told) in [
+        ("Bedrock", MESSAGES, &all[..], plain, INVOKE, betas.as_str(), false),
         ("Bedrock", INVOKE, JSON, packed, INVOKE, packed, false),
         ("Bedrock", INVOKE, JSON, betas.as_str(), INVOKE, betas.as_str(), false),
         ("Bedrock", MESSAGES, JSON, plain, INVOKE, packed, false),

@@ -223,3 +223,26 @@ async fn a_look_alike_is_spoken_to_as_its_pool_says() {
     assert_eq!(sent["messages"][1]["reasoning_content"], "hm");
     assert_eq!(sent["messages"][3], json!({"role": "system", "content": "MID"}));
 }
+
+#[tokio::test]
+async fn messages_that_pass_have_the_form_that_their_provider_takes() {
+    let plain = json!([{"role": "developer", "content": "D"}, {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "x", "refusal": null}, {"role": "user", "content": "y"}]);
+    let groqs = json!([{"role": "system", "content": "D"}, {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}]);
+    let late = json!([{"role": "user", "content": "hi"}, {"role": "system", "content": "S"}]);
+    let words = "<system-reminder>\nS\n</system-reminder>";
+    let told = json!([{"role": "user", "content": "hi"}, {"role": "user", "content": words}]);
+    for (model, kind, path, more, said, expected) in [
+        ("m", "OpenAICompatible", CHAT, "compatibility: {profile: Groq}", &plain, &groqs),
+        ("m", "OpenAI", CHAT, "", &plain, &plain),
+        ("claude-sonnet-4-5", "Anthropic", MESSAGES, "", &late, &told),
+        ("claude-opus-4-8", "Anthropic", MESSAGES, "", &late, &late),
+    ] {
+        let upstream = plain_upstream();
+        let proxy = gateway(model, kind, &upstream, more);
+        let call = json!({"model": model, "max_tokens": 9, "messages": said});
+        proxy.client().post(path, &[], call.to_string()).await.unwrap();
+        assert_eq!(body(&upstream.received().pop().unwrap())["messages"], *expected, "{kind} {model}");
+    }
+}

@@ -183,7 +183,7 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
         let why = format_args!("`{effort}` is none of `none`, `{known}`");
         return Err(Refusal::field("reasoning_effort", why));
     };
-    let forced = is_forced(room.call);
+    let forced = is_forced(room.call, model);
     // The answer needs its half of what the caller allows, and of what the model can.
     let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
     let budget = (most / 2).min(*full);
@@ -206,7 +206,7 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
 fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &mut BlockWriter) -> Plan<'a> {
     // Of a model that is told a budget and not how much, what is in the middle.
     const USUAL: u64 = 8192;
-    let forced = is_forced(room.call);
+    let forced = is_forced(room.call, model);
     let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
     let tokens = budget.unwrap_or_else(|| USUAL.min(most / 2)).min(most.saturating_sub(1));
     match model.thinking {
@@ -222,8 +222,8 @@ fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &
 }
 
 /// True if a tool is forced: Anthropic refuses thinking beside it.
-const fn is_forced(call: &Call) -> bool {
-    matches!(call.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_)))
+fn is_forced(call: &Call, model: &Claude) -> bool {
+    call.tool_choice.as_ref().is_some_and(ToolChoice::is_a_must) && model.takes_a_must()
 }
 
 /// True if a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with

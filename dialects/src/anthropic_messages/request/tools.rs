@@ -7,6 +7,7 @@ use crate::grammar;
 use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT};
 use crate::schema_root;
+use crate::vendors;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -157,6 +158,12 @@ pub(super) struct ToolChoiceOut<'a> {
     disable_parallel_tool_use: Option<bool>,
 }
 
+/// The choice that forces a call, where the model does not take one; `None`: it does, or none is forced.
+pub(super) fn unsaid_must<'a>(call: &'a Call, writer: &BlockWriter) -> Option<&'a ToolChoice> {
+    let asks = call.tool_choice.as_ref().filter(|choice| choice.is_a_must() && writer.cross_dialect());
+    asks.filter(|_| !vendors::claude(&call.model).takes_a_must())
+}
+
 /// Writes `tool_choice`, where it also says whether several tools may be called. Errors: a tool must be called, and there
 /// is none.
 pub(super) fn write_choice<'a>(
@@ -167,6 +174,7 @@ pub(super) fn write_choice<'a>(
     let (r#type, name) = match &call.tool_choice {
         None if call.parallel_tools.is_none() => return Ok(None),
         None | Some(ToolChoice::Auto) => ("auto", None),
+        Some(_) if unsaid_must(call, writer).is_some() => ("auto", None),
         Some(ToolChoice::None) => ("none", None),
         Some(ToolChoice::Required) => ("any", None),
         Some(ToolChoice::Named(name)) => ("tool", Some(&**name)),

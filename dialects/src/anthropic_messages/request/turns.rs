@@ -1,8 +1,9 @@
 //! The system prompt and the turns on the wire: gathered, merged and cleaned of what Anthropic refuses.
 
+use super::tools;
 use crate::anthropic_messages::blocks_out::{BlockOut, BlockWriter, Unsaid, Written};
 use crate::codec::Refusal;
-use crate::format_in_words::in_words;
+use crate::format_in_words::{in_words, must_in_words};
 use crate::hub::{Call, Content, Format, Message, Role, SystemPart, Tool};
 use crate::spoke::PartPath;
 use serde::Serialize;
@@ -77,13 +78,22 @@ pub(super) fn write<'a>(
     if turns.is_empty() {
         return Err(Refusal::field("messages", "at least one message with content is required"));
     }
+    say_in_words(call, format, &mut system, writer);
+    let turns = turns.into_iter().map(|(role, blocks)| Turn { role, content: Written::of(blocks) });
+    Ok(Conversation { system: (!system.is_empty()).then(|| Written::of(system)), turns: turns.collect() })
+}
+
+/// Says in words what the model has no field for: that a tool has to be called, and the form of the answer.
+fn say_in_words(call: &Call, format: Option<&Format>, system: &mut Vec<BlockOut<'_>>, writer: &mut BlockWriter) {
+    if let Some(must) = tools::unsaid_must(call, writer).and_then(must_in_words) {
+        writer.drop_field("tool_choice");
+        system.push(BlockOut::text(must, None, None));
+    }
     if let Some(format) = format {
         writer.drop_field("response_format");
         let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
         system.push(BlockOut::text(in_words(format, tools), None, None));
     }
-    let turns = turns.into_iter().map(|(role, blocks)| Turn { role, content: Written::of(blocks) });
-    Ok(Conversation { system: (!system.is_empty()).then(|| Written::of(system)), turns: turns.collect() })
 }
 
 fn instruction<'a>(part: &'a SystemPart, writer: &mut BlockWriter) -> Option<BlockOut<'a>> {

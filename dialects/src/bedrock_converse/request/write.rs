@@ -4,7 +4,7 @@ use super::draft::ConverseDraft;
 use super::{write_parts, write_settings, write_tools};
 use crate::bedrock_converse::blocks;
 use crate::codec::{Encoded, ProviderProfile, Refusal};
-use crate::format_in_words::in_words;
+use crate::format_in_words::{in_words, must_in_words};
 use crate::hub::{CacheMark, Call, Content, Message, Role, Tool};
 use crate::spoke::PartPath;
 use crate::vendors::without_attribution;
@@ -35,6 +35,10 @@ pub(crate) fn encode(call: &Call, target: &ProviderProfile, path: PartPath) -> R
         draft.drop("response_format");
         let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
         system.push((in_words(format, tools), None));
+    }
+    if let Some(must) = write_tools::unsaid_must(call, &draft).and_then(must_in_words) {
+        draft.drop("tool_choice");
+        system.push((must, None));
     }
     if !system.is_empty() {
         draft.json.key("system");

@@ -11,6 +11,7 @@ use crate::grammar;
 use crate::hub::{Call, Content, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, Writer, kind_of};
 use crate::schema_root;
+use crate::vendors;
 
 /// A schema that takes anything.
 const ANYTHING: &str = r#"{"type":"object","properties":{}}"#;
@@ -35,6 +36,7 @@ pub(super) fn config(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<(), R
             draft.drop("tool_choice");
             None
         }
+        Some(_) if unsaid_must(call, draft).is_some() => Some(&ToolChoice::Auto),
         choice => choice.as_ref().filter(|_| !tools.is_empty()),
     };
     if tools.is_empty() && called.is_empty() {
@@ -52,6 +54,12 @@ pub(super) fn config(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<(), R
     }
     draft.json.close(b'}');
     Ok(())
+}
+
+/// The choice that forces a call, where the model does not take one; `None`: it does, or none is forced.
+pub(super) fn unsaid_must<'a>(call: &'a Call, draft: &ConverseDraft<'_>) -> Option<&'a ToolChoice> {
+    let asks = call.tool_choice.as_ref().filter(|choice| choice.is_a_must() && !draft.same());
+    asks.filter(|_| !vendors::claude(&call.model).takes_a_must())
 }
 
 /// The tools that were called in the conversation, each once.

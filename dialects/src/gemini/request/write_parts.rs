@@ -107,7 +107,8 @@ fn model_turn(turn: &[&Message], names: &mut CalledNames, draft: &mut Draft<'_>)
                 Content::ToolCall(ToolCall { id, name, arguments }) => {
                     names.insert(id.clone(), name.clone());
                     let signature = pending.take().or_else(|| {
-                        (draft.model.signed_calls && !called && !draft.same()).then(|| signature::UNSIGNED.to_owned())
+                        (draft.model.signed_calls && !called && !draft.same())
+                            .then(|| crate::vendors::UNSIGNED.to_owned())
                     });
                     called = true;
                     call((id, name, arguments), signature.as_deref(), draft);

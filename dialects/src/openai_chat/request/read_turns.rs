@@ -7,6 +7,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
+use crate::openai_chat::signatures;
 use crate::tool_results;
 
 /// Reads `messages`. Instructions before the conversation become `system`; later ones stay where they are. Tool
@@ -99,16 +100,25 @@ fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> 
         return Err(at.field("function_call").refuse("is deprecated and not translated; use `tool_calls`"));
     }
     let name = object.text("name", at)?;
+    let details = signatures::taken(&mut object);
     let mut parts = read_thoughts::thoughts(&mut object, at)?;
+    let told = parts.iter().any(|part| !matches!(part.content, Content::Thinking { signature: None, .. }));
+    let details = if told { Vec::new() } else { details };
+    let (of_calls, of_turn): (Vec<_>, Vec<_>) = details.into_iter().partition(|detail| detail.call.is_some());
+    if of_turn.iter().any(signatures::Signature::says) {
+        // The plain text says the same once more.
+        parts.clear();
+    }
+    parts.extend(of_turn.into_iter().map(signatures::Signature::part));
     let said = content(&mut object, at)?.unwrap_or_default();
     parts.extend(read_thoughts::in_content(said, !parts.is_empty()));
     if let Some(refusal) = object.text("refusal", at)? {
         parts.push(Part::new(Content::Refusal(refusal)));
     }
     let calls_at = at.field("tool_calls");
-    for (index, raw) in object.list("tool_calls", at)?.unwrap_or_default().into_iter().enumerate() {
-        parts.push(tool_call(raw, &calls_at.index(index))?);
-    }
+    let list = object.list("tool_calls", at)?.unwrap_or_default().into_iter().enumerate();
+    let calls = list.map(|(index, raw)| tool_call(raw, &calls_at.index(index))).collect::<Result<_, _>>()?;
+    parts.extend(signatures::before_calls(calls, of_calls));
     mark_last(&mut parts, &mut object);
     Ok(Message { name, extra: object.rest(), ..Message::new(Role::Assistant, parts) })
 }

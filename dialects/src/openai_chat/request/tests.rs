@@ -50,6 +50,85 @@ fn mark() -> Option<CacheMark> {
     Some(CacheMark(raw(&json!({"type": "ephemeral"}))))
 }
 
+/// A turn in which two tools are called, with thoughts of Google's and of Anthropic's before the first, and of Google's behind.
+fn signed_turn() -> Vec<Message> {
+    let thought = |text: &str, signature: &str| {
+        Part::new(Content::Thinking { text: text.into(), signature: Some(signature.into()) })
+    };
+    let called =
+        |id: &str| Part::new(Content::ToolCall(ToolCall { id: id.into(), name: "f".into(), arguments: "{}".into() }));
+    let unsigned = Part::new(Content::Thinking { text: "Two.".into(), signature: None });
+    let parts = vec![unsigned, thought("Hm.", "S"), thought("", "gemini:T"), called("a"), called("b")];
+    vec![Message::new(Role::Assistant, parts)]
+}
+
+#[test]
+fn googles_signatures_go_back_to_the_calls_that_they_stood_on() {
+    let calls = |first: Value, call: &Call, host: &str| {
+        let row = LookAlike::at(host);
+        let profile = ProviderProfile { look_alike: Some(row), ..ProviderProfile::default() };
+        let encoded = encode(call, &profile).unwrap();
+        let turn = body(&encoded)["messages"][0].clone();
+        assert_eq!(turn["tool_calls"][0].get("extra_content"), first.get("extra_content"), "{host}");
+        assert_eq!(turn["tool_calls"][1].get("extra_content"), None);
+        (turn, encoded.dropped)
+    };
+    let call = call(signed_turn());
+    let signed = json!({"extra_content": {"google": {"thought_signature": "T"}}});
+    for host in ["generativelanguage.googleapis.com", "models.example"] {
+        let (turn, dropped) = calls(signed.clone(), &call, host);
+        assert_eq!(turn.get("reasoning_details"), None);
+        assert_eq!(dropped, ["messages[0].content[0]", "messages[0].content[1]"], "{host}");
+    }
+    for host in ["api.groq.com", "openrouter.ai", "api.deepseek.com"] {
+        let (_, dropped) = calls(json!({}), &call, host);
+        assert!(dropped.contains(&"messages[0].content[2]".to_owned()), "{host}");
+    }
+}
+
+#[test]
+fn signatures_go_back_to_openrouter_in_the_list_that_it_gave_them_in() {
+    let profile = ProviderProfile { look_alike: LookAlike::named("OpenRouter"), ..ProviderProfile::default() };
+    let mut call = call(signed_turn());
+    for (model, details) in [
+        (
+            "google/gemini-3-pro-preview",
+            json!([{"type": "reasoning.encrypted", "data": "T", "id": "a", "format": "google-gemini-v1", "index": 0}]),
+        ),
+        (
+            "anthropic/claude-sonnet-5",
+            json!([{"type": "reasoning.text", "text": "Hm.", "signature": "S", "format": "anthropic-claude-v1", "index": 0}]),
+        ),
+        ("openai/gpt-6", Value::Null),
+    ] {
+        model.clone_into(&mut call.model);
+        let turn = body(&encode(&call, &profile).unwrap())["messages"][0].clone();
+        assert_eq!(turn["reasoning_details"], details, "{model}");
+    }
+}
+
+#[test]
+fn signatures_that_chat_callers_send_back_are_thoughts() {
+    let turn = json!({"role": "assistant", "content": "So.", "reasoning": "Hm.",
+        "reasoning_details": [{"type": "reasoning.text", "text": "Hm.", "signature": "S", "format": "anthropic-claude-v1"},
+            {"type": "reasoning.encrypted", "data": "T", "id": "b", "format": "google-gemini-v1"}],
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"},
+                "extra_content": {"google": {"thought_signature": "U"}}},
+            {"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
+    let call = decode(json!({"model": "m", "messages": [turn]}).to_string().as_bytes()).unwrap();
+    let told: Vec<String> = call.messages[0]
+        .parts
+        .iter()
+        .map(|part| match &part.content {
+            Content::Thinking { text, signature } => format!("{text}|{}", signature.as_deref().unwrap_or_default()),
+            Content::ToolCall(call) => call.id.clone(),
+            Content::Text { text, .. } => text.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, ["Hm.|S", "So.", "|gemini:U", "a", "|gemini:T", "b"]);
+}
+
 #[test]
 fn thoughts_and_cache_marks_are_dropped_by_rule() {
     let thinking = Content::Thinking { text: "hm".into(), signature: Some("s".into()) };

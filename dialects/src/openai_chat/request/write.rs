@@ -40,7 +40,7 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         end_user,
         extra,
     } = call;
-    let mut writer = RequestWriter::new(extra.dialect, profile);
+    let mut writer = RequestWriter::new(extra.dialect, profile, model);
     writer.json.open(b'{');
     writer.json.text_field("model", model);
     writer.json.open_field("messages", b'[');

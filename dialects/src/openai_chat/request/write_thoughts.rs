@@ -1,12 +1,14 @@
 //! Writes the model's earlier thoughts: back to a caller's own words, to look-alikes that need them, else not at all.
 
 use super::writer::RequestWriter;
-use crate::hub::{Content, Message, Part};
+use crate::call_id::{LONGEST_IN_CHAT, short};
+use crate::hub::{Content, Message, Part, ToolCall};
 use crate::json::{Path, ROOT};
-use crate::vendors::ReasoningBack;
+use crate::openai_chat::signatures::{IN_A_LIST, googles, is_detail, write_detail};
+use crate::vendors::{ReasoningBack, SignaturePlace};
 
 /// Writes the thoughts of a turn. `needed`: it calls tools, or stands among such turns. Signatures and encrypted thoughts
-/// are another provider's, and left out by rule.
+/// are another provider's, and left out by rule, but where there is a place for them.
 pub(super) fn thoughts(message: &Message, needed: bool, writer: &mut RequestWriter<'_>) {
     if !writer.cross_dialect {
         return given_back(&message.parts, writer);
@@ -21,6 +23,7 @@ pub(super) fn thoughts(message: &Message, needed: bool, writer: &mut RequestWrit
             Content::Thinking { text, signature: _ } if how != ReasoningBack::Never && !text.is_empty() => {
                 texts.push(text.as_str());
             }
+            content if goes_elsewhere(content, message.parts.get(index..).unwrap_or_default(), writer) => {}
             Content::Thinking { .. } | Content::RedactedThinking(_) => writer.drop(content.index(index)),
             _ => {}
         }
@@ -29,6 +32,53 @@ pub(super) fn thoughts(message: &Message, needed: bool, writer: &mut RequestWrit
         let field = writer.look_alike().map_or("reasoning_content", |row| row.thoughts);
         writer.json.text_field(field, &texts.join("\n\n"));
     }
+}
+
+/// True if a thought is told in the place of signatures; `rest`: the parts from it on.
+fn goes_elsewhere(content: &Content, rest: &[Part], writer: &RequestWriter<'_>) -> bool {
+    match writer.signatures() {
+        SignaturePlace::Nowhere => false,
+        SignaturePlace::OnCalls => googles(content).is_some() && rest.iter().any(is_call),
+        SignaturePlace::InDetails => is_detail(content, writer.model),
+    }
+}
+
+fn is_call(part: &Part) -> bool {
+    matches!(part.content, Content::ToolCall(_))
+}
+
+/// Writes the signatures that stand in a list of the turn's. Google's belong to the call behind them, else to the last one.
+pub(super) fn details(parts: &[Part], writer: &mut RequestWriter<'_>) {
+    if writer.signatures() != SignaturePlace::InDetails {
+        return;
+    }
+    let model = writer.model;
+    let calls = || parts.iter().enumerate().filter_map(|(place, part)| Some((place, called(part)?)));
+    let own = parts.iter().enumerate().filter(|(_, part)| is_detail(&part.content, model));
+    for (index, (place, part)) in own.clone().enumerate() {
+        let call = calls().find(|(at, _)| *at > place).or_else(|| calls().next_back());
+        let call = call.map(|(_, call)| short(&call.id, LONGEST_IN_CHAT));
+        if index == 0 {
+            writer.json.open_field(IN_A_LIST, b'[');
+        }
+        write_detail(&part.content, (index, call.as_deref()), &mut writer.json);
+    }
+    if own.count() > 0 {
+        writer.json.close(b']');
+    }
+}
+
+fn called(part: &Part) -> Option<&ToolCall> {
+    match &part.content {
+        Content::ToolCall(call) => Some(call),
+        _ => None,
+    }
+}
+
+/// The signature of Google's that stands on a call: the last one since the call before it.
+pub(super) fn on_call<'a>(before: &'a [Part], writer: &RequestWriter<'_>) -> Option<&'a str> {
+    let since = before.iter().rev().take_while(|part| !is_call(part));
+    since.filter_map(|part| googles(&part.content)).next().filter(|_| writer.signatures() == SignaturePlace::OnCalls)
 }
 
 /// Signed and encrypted thoughts stand in blocks; plain ones in the field that most servers know.

@@ -11,6 +11,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Message, Part, Role, ToolCall};
 use crate::json::{Path, ROOT};
+use crate::openai_chat::signatures::ON_A_CALL;
 use crate::server_tools::found_tool;
 use crate::vendors::ReasoningBack;
 
@@ -261,10 +262,12 @@ fn assistant(
         writer.json.value_field(mark.field, true);
     }
     write_thoughts::thoughts(message, calls || in_loop, writer);
+    write_thoughts::details(parts, writer);
     if calls {
         writer.json.open_field("tool_calls", b'[');
         for (index, part) in parts.iter().enumerate().filter(|(_, part)| is_call(part)) {
-            tool_call(part, &content_at.index(index), writer);
+            let signature = write_thoughts::on_call(parts.get(..index).unwrap_or_default(), writer);
+            tool_call((part, signature), &content_at.index(index), writer);
         }
         writer.json.close(b']');
     }
@@ -296,7 +299,8 @@ fn is_call(part: &Part) -> bool {
     }
 }
 
-fn tool_call(part: &Part, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
+/// Writes a call, with the signature of Google's that stands on it.
+fn tool_call((part, signature): (&Part, Option<&str>), at: &Path<'_>, writer: &mut RequestWriter<'_>) {
     let Part { content, cache: mark, extra } = part;
     match content {
         Content::ToolCall(ToolCall { id, name, arguments }) => {
@@ -307,6 +311,13 @@ fn tool_call(part: &Part, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
             writer.json.text_field("name", name);
             writer.json.text_field("arguments", arguments);
             writer.json.close(b'}');
+            if let Some(signature) = signature {
+                writer.json.open_field(ON_A_CALL, b'{');
+                writer.json.open_field("google", b'{');
+                writer.json.text_field("thought_signature", signature);
+                writer.json.close(b'}');
+                writer.json.close(b'}');
+            }
             writer.cache(mark.as_ref(), at);
             writer.extra(extra, at);
             writer.json.close(b'}');

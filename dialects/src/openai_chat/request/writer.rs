@@ -5,7 +5,7 @@ use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Fields};
 use crate::json::{Path, Writer};
 use crate::left_out::LeftOut;
-use crate::vendors::{FieldAction, LookAlike, ReasoningBack, SystemMessages};
+use crate::vendors::{FieldAction, LookAlike, ReasoningBack, SignaturePlace, SystemMessages};
 
 /// A request being written, and for whom.
 pub(super) struct RequestWriter<'a> {
@@ -14,16 +14,19 @@ pub(super) struct RequestWriter<'a> {
     /// True if the caller speaks another dialect; else its own words can be given back.
     pub(super) cross_dialect: bool,
     pub(super) profile: &'a ProviderProfile,
+    /// The provider's own name of the model.
+    pub(super) model: &'a str,
 }
 
 impl<'a> RequestWriter<'a> {
     /// For a caller who speaks `caller`.
-    pub(super) fn new(caller: Dialect, profile: &'a ProviderProfile) -> Self {
+    pub(super) fn new(caller: Dialect, profile: &'a ProviderProfile, model: &'a str) -> Self {
         Self {
             json: Writer::with_capacity(4096),
             dropped: LeftOut::default(),
             cross_dialect: caller != Dialect::OpenAiChat,
             profile,
+            model,
         }
     }
 
@@ -45,6 +48,12 @@ impl<'a> RequestWriter<'a> {
     /// The way in which the model's thoughts go back to it.
     pub(super) fn reasoning(&self) -> ReasoningBack {
         self.look_alike().map_or(ReasoningBack::Never, |row| row.reasoning)
+    }
+
+    /// The place of signatures in another dialect's turns.
+    pub(super) fn signatures(&self) -> SignaturePlace {
+        let row = self.look_alike().filter(|_| self.cross_dialect);
+        row.map_or(SignaturePlace::Nowhere, |row| row.signatures)
     }
 
     /// True if it takes a turn of the user's right behind tool results.

@@ -6,8 +6,10 @@ use crate::call_id;
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
 use crate::hub::{Delta, Event, PartKind, Source};
+use crate::openai_chat::signatures::{self, Signature};
 use crate::openai_chat::wire::{self, ThoughtBlock};
 use crate::text::{Seam, Text};
+use crate::thoughts::is_marked;
 
 use super::chunk::{ChunkCall, ChunkDelta, ChunkFunction};
 use super::waiting::{Balance, CallPiece, Queue, Waiting};
@@ -25,6 +27,8 @@ pub(super) struct ChoiceRead {
     next_part: u32,
     open: Option<GrowingPart>,
     waiting: Queue,
+    /// Signatures whose calls have not been told.
+    signatures: Vec<Signature>,
     called_tools: bool,
     finished: bool,
 }
@@ -64,6 +68,7 @@ impl ChoiceRead {
             reasoning_content,
             reasoning,
             thinking_blocks,
+            reasoning_details,
             tool_calls,
             function_call,
             images,
@@ -75,6 +80,9 @@ impl ChoiceRead {
         }
         if let Some(raw) = thinking_blocks {
             self.thoughts(at, raw, out);
+        }
+        for signature in reasoning_details.map(signatures::of_list).unwrap_or_default() {
+            self.signature(at.choice, signature, out);
         }
         if let Some(raw) = content {
             let pieces = wire::pieces(raw).ok_or_else(|| Malformed::new("a delta's `content` is not text"))?;
@@ -93,8 +101,7 @@ impl ChoiceRead {
         out.extend(audio.map(|raw| other("audio", raw)));
         out.extend(annotations.filter(|raw| raw.get() != "[]").map(|raw| other("annotations", raw)));
         // The deprecated form has one call and no ids.
-        let deprecated =
-            function_call.map(|function| ChunkCall { index: None, id: None, function: Some(function), custom: None });
+        let deprecated = function_call.map(|function| ChunkCall { function: Some(function), ..ChunkCall::default() });
         for call in tool_calls.into_iter().flatten().chain(deprecated) {
             self.call(at, call, out)?;
         }
@@ -111,6 +118,7 @@ impl ChoiceRead {
         if !std::mem::replace(&mut self.finished, true) {
             self.tell_waiting(at, out);
             self.end(at.choice, out);
+            std::mem::take(&mut self.signatures).into_iter().for_each(|late| self.sign(at.choice, late, out));
             out.push(Event::Finish { choice: at.choice, stop: wire::stop(word, by, self.called_tools) });
         }
     }
@@ -155,8 +163,52 @@ impl ChoiceRead {
         }
     }
 
+    /// Tells a signature, or lets it wait: for the call that it names, or for the end of one that is being told.
+    fn signature(&mut self, choice: u32, signature: Signature, out: &mut Vec<Event>) {
+        // The text has been told beside it.
+        let signature = Signature { thought: signature.thought.without_text(), ..signature };
+        let calling = self.open.as_ref().is_some_and(|open| matches!(open.kind, GrowingKind::Tool { .. }));
+        if calling || signature.call.is_some() {
+            self.signatures.push(signature);
+            return;
+        }
+        match signature.thought {
+            // The text before it is what it signs.
+            ThoughtBlock::Signed { signature: Some(signature), .. } if !is_marked(&signature) => {
+                let part = self.begin(choice, GrowingKind::Thinking, out);
+                out.push(Event::Delta { choice, part, delta: Delta::Signature(signature) });
+                self.end(choice, out);
+            }
+            // Google's is of all that was said.
+            thought => self.sign(choice, Signature { call: None, thought }, out),
+        }
+    }
+
+    /// Tells the signatures of the call that is told next.
+    fn sign_call(&mut self, choice: u32, id: Option<&str>, on_it: Option<ThoughtBlock>, out: &mut Vec<Event>) {
+        let waiting = std::mem::take(&mut self.signatures).into_iter();
+        let (own, others) = waiting.partition(|waits| waits.call.as_deref().is_none_or(|call| Some(call) == id));
+        self.signatures = others;
+        let on_it = on_it.map(|thought| Signature { call: None, thought }).filter(|_| own.is_empty());
+        own.into_iter().chain(on_it).for_each(|signature| self.sign(choice, signature, out));
+    }
+
+    /// Tells a signature whole.
+    fn sign(&mut self, choice: u32, signature: Signature, out: &mut Vec<Event>) {
+        match signature.thought {
+            ThoughtBlock::Signed { text: _, signature } => {
+                let part = self.begin_as(choice, GrowingKind::Thinking, PartKind::Thinking, out);
+                out.extend(signature.map(|own| Event::Delta { choice, part, delta: Delta::Signature(own) }));
+            }
+            ThoughtBlock::Redacted(data) => {
+                self.begin_as(choice, GrowingKind::Thinking, PartKind::RedactedThinking(data), out);
+            }
+        }
+        self.end(choice, out);
+    }
+
     fn call(&mut self, at: At<'_>, call: ChunkCall<'_>, out: &mut Vec<Event>) -> Result<(), Malformed> {
-        let ChunkCall { index, id, function, custom } = call;
+        let ChunkCall { index, id, function, custom, extra_content } = call;
         if let Some(raw) = custom {
             self.called_tools = true;
             out.push(other("tool_calls", raw));
@@ -166,8 +218,10 @@ impl ChoiceRead {
         let (id, name) = (id.filter(|id| !id.is_empty()), name.filter(|name| !name.is_empty()));
         // Some look-alikes give the object itself rather than its text.
         let text = arguments.map_or(Text::from(""), |raw| Text::of(raw).unwrap_or_else(|| raw.get().into()));
-        let piece = CallPiece { index, id, name, text };
+        let signature = extra_content.and_then(signatures::of_call);
+        let piece = CallPiece { index, id, name, text, signature };
         if self.goes_on(&piece) {
+            self.signatures.extend(piece.signature.map(|thought| Signature { call: None, thought }));
             self.arguments(at.choice, piece.text, out);
         } else {
             let nothing = piece.text.is_blank();
@@ -218,8 +272,9 @@ impl ChoiceRead {
 
     /// Begins a call with what is known of it. One without a name is none.
     fn tell(&mut self, At { choice, reply_id }: At<'_>, call: Waiting, out: &mut Vec<Event>) {
-        let Waiting { index, id, name: Some(name), arguments, seam } = call else { return };
+        let Waiting { index, id, name: Some(name), arguments, seam, signature } = call else { return };
         self.called_tools = true;
+        self.sign_call(choice, id.as_deref(), signature, out);
         let made = id.is_none();
         let id = id.unwrap_or_else(|| call_id::made(reply_id, choice, self.next_part));
         let begun = PartKind::ToolCall { id: id.clone(), name };

@@ -60,6 +60,8 @@ pub(super) struct ChunkDelta<'a> {
     #[serde(borrow)]
     pub(super) thinking_blocks: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(super) reasoning_details: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(super) tool_calls: Option<Vec<ChunkCall<'a>>>,
     /// Deprecated, and still what some servers answer with.
     #[serde(borrow)]
@@ -73,7 +75,7 @@ pub(super) struct ChunkDelta<'a> {
     pub(super) annotations: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(super) struct ChunkCall<'a> {
     pub(super) index: Option<u32>,
     pub(super) id: Option<String>,
@@ -81,6 +83,9 @@ pub(super) struct ChunkCall<'a> {
     pub(super) function: Option<ChunkFunction<'a>>,
     #[serde(borrow)]
     pub(super) custom: Option<&'a RawValue>,
+    /// Google's place for the signature of a call.
+    #[serde(borrow)]
+    pub(super) extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

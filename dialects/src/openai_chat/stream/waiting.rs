@@ -2,6 +2,7 @@
 //! call is being told that has not ended, or their id or name is still to come.
 
 use crate::codec::Malformed;
+use crate::openai_chat::wire::ThoughtBlock;
 use crate::text::{Seam, Text};
 
 /// The most calls that wait, and the most bytes of arguments they hold together.
@@ -18,6 +19,8 @@ pub(super) struct CallPiece {
     pub(super) name: Option<String>,
     /// More of the arguments.
     pub(super) text: Text,
+    /// The signature that stands on it.
+    pub(super) signature: Option<ThoughtBlock>,
 }
 
 /// A call that waits for its turn.
@@ -29,6 +32,8 @@ pub(super) struct Waiting {
     pub(super) arguments: String,
     /// The end of the arguments so far.
     pub(super) seam: Seam,
+    /// The signature that stands on it.
+    pub(super) signature: Option<ThoughtBlock>,
 }
 
 impl Waiting {
@@ -50,7 +55,7 @@ impl Queue {
     /// A call that waits is told more of, or one begins to wait; `false`: it is nothing that begins a call. Errors: too
     /// much waits.
     pub(super) fn take(&mut self, piece: CallPiece, next: u32) -> Result<bool, Malformed> {
-        let CallPiece { index, id, name, text } = piece;
+        let CallPiece { index, id, name, text, signature } = piece;
         let says_something = !text.is_blank();
         let same = |call: &Waiting| match (&id, &call.id) {
             // Where all have the same index they differ by their ids.
@@ -62,6 +67,7 @@ impl Queue {
             Some(call) => {
                 call.id = call.id.take().or(id);
                 call.name = call.name.take().or(name);
+                call.signature = call.signature.take().or(signature);
                 if call.name.is_none() && says_something {
                     return Ok(false);
                 }
@@ -74,7 +80,7 @@ impl Queue {
                 self.bytes += text.len();
                 let mut seam = Seam::default();
                 let arguments = seam.join(text);
-                self.calls.push(Waiting { index: index.unwrap_or(next), id, name, arguments, seam });
+                self.calls.push(Waiting { index: index.unwrap_or(next), id, name, arguments, seam, signature });
             }
         }
         if self.bytes > MOST_BYTES { Err(too_much()) } else { Ok(true) }
@@ -149,7 +155,13 @@ mod tests {
     }
 
     fn piece(index: u32, id: Option<&str>, name: Option<&str>, text: &str) -> CallPiece {
-        CallPiece { index: Some(index), id: id.map(str::to_owned), name: name.map(str::to_owned), text: text.into() }
+        CallPiece {
+            index: Some(index),
+            id: id.map(str::to_owned),
+            name: name.map(str::to_owned),
+            text: text.into(),
+            signature: None,
+        }
     }
 
     #[test]

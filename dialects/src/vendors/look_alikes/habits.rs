@@ -48,6 +48,32 @@ pub enum ReasoningBack {
     Required,
 }
 
+/// The place of the signatures that Google's and Anthropic's models want back with the calls that they have made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignaturePlace {
+    /// There is none.
+    Nowhere,
+    /// Google's stand on the call (`extra_content`).
+    OnCalls,
+    /// They stand in a list of the turn's (`reasoning_details`).
+    InDetails,
+}
+
+/// The fields of messages that a server knows, where it refuses others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageFields {
+    /// Those of instructions.
+    pub instructions: &'static [&'static str],
+    /// Those of a turn of the user's.
+    pub user: &'static [&'static str],
+    /// Those of a turn of the model's.
+    pub assistant: &'static [&'static str],
+    /// Those of a tool's result.
+    pub tool: &'static [&'static str],
+    /// Those of a call in the model's turn.
+    pub calls: &'static [&'static str],
+}
+
 /// The place that instructions in mid-conversation go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SystemMessages {

@@ -6,11 +6,34 @@ use super::habits::SideOperation::{
     Completions, Embeddings, Files, ImageEdits, ImageGenerations, Moderations, Rerank, Speech, Transcriptions,
     Translations,
 };
-use super::habits::{CallHabit, CallIds, KeyUse, PrefillMark, ReasoningBack, SystemMessages, UsageHabit};
+use super::habits::{
+    CallHabit, CallIds, KeyUse, MessageFields, PrefillMark, ReasoningBack, SignaturePlace, SystemMessages, UsageHabit,
+};
 use super::row::{LookAlike, UNKNOWN};
 
 /// A server with a key and Chat Completions alone.
-const HOSTED: LookAlike = LookAlike { key: KeyUse::Needed, beside_chat: &[], ..UNKNOWN };
+const HOSTED: LookAlike =
+    LookAlike { key: KeyUse::Needed, beside_chat: &[], signatures: SignaturePlace::Nowhere, ..UNKNOWN };
+
+/// The fields of a call that everybody knows.
+const OF_CALLS: &[&str] = &["id", "type", "function", "custom"];
+
+/// The fields of messages in the SDKs of Groq (`groq`) and of Cerebras (`cerebras_cloud_sdk`).
+const WITH_NAMES: MessageFields = MessageFields {
+    instructions: &["role", "content", "name"],
+    user: &["role", "content", "name"],
+    assistant: &["role", "content", "name", "reasoning", "tool_calls"],
+    tool: &["role", "content", "tool_call_id"],
+    calls: OF_CALLS,
+};
+/// Those in Mistral's (`mistralai` 3.7).
+const MISTRALS: MessageFields = MessageFields {
+    instructions: &["role", "content"],
+    user: &["role", "content"],
+    assistant: &["role", "content", "tool_calls", "prefix"],
+    tool: &["role", "content", "tool_call_id", "name"],
+    calls: OF_CALLS,
+};
 
 /// Every row.
 pub(super) const ROWS: [LookAlike; 21] = [
@@ -20,13 +43,24 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Groq",
         hosts: &["api.groq.com"],
         base: Some("https://api.groq.com/openai/v1"),
-        source: "console.groq.com/docs/openai, …/docs/batch, …/docs/speech-to-text, …/docs/text-to-speech; github.com/agno-agi/agno/issues/1065 (a form beside tools)",
+        source: "console.groq.com/docs/openai, …/docs/batch, …/docs/speech-to-text, …/docs/text-to-speech; github.com/agno-agi/agno/issues/1065 (a form beside tools), github.com/eigent-ai/eigent/issues/1827 (refused fields)",
         beside_chat: &[Files, Speech, Transcriptions, Translations],
         content_lists: true,
         thoughts: "reasoning",
-        strict_messages: true,
+        message_fields: Some(&WITH_NAMES),
         format_beside_tools: false,
-        fields: &[("top_k", Drop), ("logit_bias", Refuse), ("top_logprobs", Refuse)],
+        fields: &[
+            ("top_k", Drop),
+            ("logit_bias", Refuse),
+            ("top_logprobs", Refuse),
+            ("prompt_cache_key", Drop),
+            ("prompt_cache_retention", Drop),
+            ("prompt_cache_options", Drop),
+            ("safety_identifier", Drop),
+            ("verbosity", Drop),
+            ("store", Drop),
+            ("prediction", Drop),
+        ],
         ..HOSTED
     },
     // A turn that calls tools is refused without its thoughts, and empty ones are taken; efforts `high` and `max` (lower
@@ -74,7 +108,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         beside_chat: &[Completions, Embeddings, Speech, Transcriptions, Rerank],
         content_lists: true,
         system_messages: SystemMessages::InPlace,
+        developer: true,
         thoughts: "reasoning",
+        signatures: SignaturePlace::InDetails,
         efforts: Some(&["minimal", "low", "medium", "high", "xhigh"]),
         ..HOSTED
     },
@@ -109,13 +145,19 @@ pub(super) const ROWS: [LookAlike; 21] = [
         source: "inference-docs.cerebras.ai/resources/openai (refused fields)",
         beside_chat: &[Completions],
         thoughts: "reasoning",
-        strict_messages: true,
+        message_fields: Some(&WITH_NAMES),
         fields: &[
             ("frequency_penalty", Drop),
             ("logit_bias", Refuse),
             ("presence_penalty", Drop),
             ("service_tier", Drop),
             ("top_k", Drop),
+            ("prompt_cache_key", Drop),
+            ("prompt_cache_retention", Drop),
+            ("prompt_cache_options", Drop),
+            ("safety_identifier", Drop),
+            ("verbosity", Drop),
+            ("store", Drop),
         ],
         ..HOSTED
     },
@@ -197,7 +239,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         call_ids: CallIds::NineLetters,
         calls: &[CallHabit::Whole],
         user_after_results: false,
-        strict_messages: true,
+        message_fields: Some(&MISTRALS),
         prefill: Some(PrefillMark { field: "prefix", echoes: true }),
         fields: &[
             ("seed", Rename("random_seed")),
@@ -207,6 +249,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("service_tier", Drop),
             ("safety_identifier", Drop),
             ("prompt_cache_retention", Drop),
+            ("prompt_cache_options", Drop),
             ("verbosity", Drop),
             ("top_k", Drop),
             ("modalities", Drop),
@@ -250,7 +293,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         content_lists: true,
         thoughts: "content",
         usage: UsageHabit::AtTheEnd,
-        strict_messages: true,
+        message_fields: Some(&WITH_NAMES),
         fields: &[
             ("max_completion_tokens", Rename("max_tokens")),
             ("prompt_cache_key", Drop),
@@ -276,9 +319,10 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "GeminiOpenAI",
         hosts: &["generativelanguage.googleapis.com"],
         base: Some("https://generativelanguage.googleapis.com/v1beta/openai"),
-        source: "ai.google.dev/gemini-api/docs/openai",
+        source: "ai.google.dev/gemini-api/docs/openai, …/docs/thought-signatures",
         beside_chat: &[Embeddings, ImageGenerations],
         content_lists: true,
+        signatures: SignaturePlace::OnCalls,
         efforts: Some(&["low", "medium", "high"]),
         calls: &[CallHabit::Whole],
         // 400, "Unknown name": what is not in its list of parameters.
@@ -288,6 +332,13 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("frequency_penalty", Drop),
             ("presence_penalty", Drop),
             ("logit_bias", Refuse),
+            ("prompt_cache_key", Drop),
+            ("prompt_cache_retention", Drop),
+            ("prompt_cache_options", Drop),
+            ("safety_identifier", Drop),
+            ("verbosity", Drop),
+            ("store", Drop),
+            ("prediction", Drop),
         ],
         ..HOSTED
     },

@@ -9,7 +9,8 @@ mod own;
 mod row;
 
 pub use habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, PrefillMark, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, PrefillMark, ReasoningBack, SideOperation,
+    SignaturePlace, SystemMessages, UsageHabit,
 };
 pub use row::LookAlike;
 

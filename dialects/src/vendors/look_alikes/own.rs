@@ -1,15 +1,18 @@
 //! Look-alikes that people run themselves, at hosts that say nothing: `compatibility.profile` names them. Sources stand in the
 //! rows, read in November 2026; comments say what of them decides.
 
-use super::habits::CallHabit;
 use super::habits::HostFieldRule::Rename;
 use super::habits::SideOperation::{
     Completions, Embeddings, ImageGenerations, Rerank, Speech, Transcriptions, Translations,
 };
+use super::habits::{CallHabit, SignaturePlace};
 use super::row::{LookAlike, UNKNOWN};
 
 /// The seconds that a connection is kept where the server closes one after five.
 const BEFORE_FIVE: Option<u64> = Some(4);
+
+/// A server of models with open weights.
+const OWN: LookAlike = LookAlike { signatures: SignaturePlace::Nowhere, ..UNKNOWN };
 
 /// Every row.
 pub(super) const ROWS: [LookAlike; 6] = [
@@ -22,7 +25,7 @@ pub(super) const ROWS: [LookAlike; 6] = [
         thoughts: "reasoning",
         calls: &[CallHabit::Whole],
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
-        ..UNKNOWN
+        ..OWN
     },
     // `reasoning_content` is called `reasoning` since 0.11. Its HTTP server closes an idle connection after 5 s.
     LookAlike {
@@ -32,14 +35,14 @@ pub(super) const ROWS: [LookAlike; 6] = [
         beside_chat: &[Completions, Embeddings, Transcriptions, Translations, Rerank],
         thoughts: "reasoning",
         idle_seconds: BEFORE_FIVE,
-        ..UNKNOWN
+        ..OWN
     },
     LookAlike {
         name: "SGLang",
         source: "docs.sglang.ai/basic_usage/openai_api; github.com/sgl-project/sglang/issues/20851 (idle)",
         beside_chat: &[Completions, Embeddings, Transcriptions, Rerank],
         idle_seconds: BEFORE_FIVE,
-        ..UNKNOWN
+        ..OWN
     },
     // cpp-httplib, which it serves with, closes an idle connection after 5 s (CPPHTTPLIB_KEEPALIVE_TIMEOUT_SECOND).
     LookAlike {
@@ -48,7 +51,7 @@ pub(super) const ROWS: [LookAlike; 6] = [
         // Ranking where it is started for that.
         beside_chat: &[Completions, Embeddings, Rerank],
         idle_seconds: BEFORE_FIVE,
-        ..UNKNOWN
+        ..OWN
     },
     LookAlike {
         name: "TGI",
@@ -56,7 +59,7 @@ pub(super) const ROWS: [LookAlike; 6] = [
         beside_chat: &[Completions],
         calls: &[CallHabit::NoIndex],
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
-        ..UNKNOWN
+        ..OWN
     },
     // Node's HTTP server, which it serves with, closes an idle connection after 5 s.
     LookAlike {
@@ -65,6 +68,6 @@ pub(super) const ROWS: [LookAlike; 6] = [
         beside_chat: &[Completions, Embeddings],
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
         idle_seconds: BEFORE_FIVE,
-        ..UNKNOWN
+        ..OWN
     },
 ];

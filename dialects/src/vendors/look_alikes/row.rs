@@ -1,7 +1,8 @@
 //! A row of the tables, and the one of a server of an unknown make.
 
 use super::habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, PrefillMark, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, PrefillMark, ReasoningBack, SideOperation,
+    SignaturePlace, SystemMessages, UsageHabit,
 };
 
 /// A row: a look-alike, and the way to speak to it.
@@ -28,6 +29,8 @@ pub struct LookAlike {
     pub thoughts: &'static str,
     /// The way in which the model's thoughts go back to it.
     pub reasoning: ReasoningBack,
+    /// The place of signatures.
+    pub signatures: SignaturePlace,
     /// The values of `reasoning_effort` that it takes, whichever the model; `None`: as the table of models says.
     pub efforts: Option<&'static [&'static str]>,
     /// The way in which its streams say what was used.
@@ -38,12 +41,14 @@ pub struct LookAlike {
     pub calls: &'static [CallHabit],
     /// True if it takes a turn of the user's right behind tool results.
     pub user_after_results: bool,
-    /// True if it refuses messages that have fields which it does not know, as other vendors' thoughts.
-    pub strict_messages: bool,
     /// The mark of a last turn of the model's that it is to go on with. `None`: it takes one as it is, or nobody knows.
     pub prefill: Option<PrefillMark>,
     /// The same, where it is taken below one path of its host's alone.
     pub prefill_at: Option<(&'static str, PrefillMark)>,
+    /// The fields of messages that it knows, where it refuses others, as other vendors' thoughts; `None`: it reads past those.
+    pub message_fields: Option<&'static MessageFields>,
+    /// True if it knows OpenAI's newer role for instructions, `developer`.
+    pub developer: bool,
     /// True if it takes a form for its answer beside tools.
     pub format_beside_tools: bool,
     /// True if it takes a schema for its answer; else any JSON object is all that can be asked for by a field.
@@ -78,14 +83,17 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     system_messages: SystemMessages::First,
     thoughts: "reasoning_content",
     reasoning: ReasoningBack::Never,
+    // A gateway before Google's models says them so; what is no gateway reads past it.
+    signatures: SignaturePlace::OnCalls,
     efforts: None,
     usage: UsageHabit::WhenAsked,
     call_ids: CallIds::Any,
     calls: &[],
     user_after_results: true,
-    strict_messages: false,
     prefill: None,
     prefill_at: None,
+    message_fields: None,
+    developer: false,
     format_beside_tools: true,
     schemas: true,
     fields: &[],
