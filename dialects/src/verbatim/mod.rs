@@ -14,6 +14,7 @@ mod marks;
 mod nested;
 mod splice;
 mod thoughts_back;
+mod tool_schemas;
 mod unpack;
 
 use std::borrow::Cow;
@@ -38,6 +39,7 @@ pub use nested::NestedSetting;
 use splice::EditKind;
 pub use splice::{Edit, splice};
 pub use thoughts_back::fill_thoughts;
+pub use tool_schemas::fit_schemas;
 pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.

@@ -133,7 +133,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
     let added = headers.iter().filter_map(header).chain(labels_header(call, at.offer)).collect();
-    let Governed { body, dropped } = governed(&Bytes::from(body), provider, SeenMarks::default())?;
+    let Governed { body, dropped } = governed(&Bytes::from(body), (provider, model), SeenMarks::default())?;
     let dropped = unsaid.len() + dropped.len();
     let betas = Betas::AsTheyCame;
     let body = match dialect.habits().envelope.zip(envelope) {
@@ -168,7 +168,7 @@ fn in_its_words(
     let body = unpacked(&body, at.offer);
     let body = dialect.disown(&body, seen, model);
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
-    let Governed { body, dropped } = governed(&body, provider, seen)?;
+    let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
     let dropped = dropped.len();
     Ok(Outgoing {
@@ -319,10 +319,11 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
     (body, if to == Envelope::Bedrock { Betas::None } else { line.map_or(Betas::None, Betas::Only) })
 }
 
-/// The body with call ids that the provider takes and thoughts that it demands, under its policy for fields.
-fn governed(body: &Bytes, provider: &Provider, seen: SeenMarks) -> Result<Governed, Refusal> {
+/// The body with call ids, schemas and a form that the provider takes and thoughts that it demands, under its policy for fields.
+fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
     let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
+    let body = verbatim::fit_schemas(&body, row, model);
     let policy = &provider.defaults.fields;
     let passes = policy.get(FORM) == Some(&FieldAction::Pass);
     let fitted = verbatim::fit_format(&body, row.filter(|_| !passes));
