@@ -39,6 +39,7 @@ mod model_list;
 mod named_files;
 mod object_list;
 pub mod observe;
+mod open_api;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;

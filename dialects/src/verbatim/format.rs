@@ -51,7 +51,7 @@ struct FormatBody<'a> {
 /// The schema that is asked for; `None`: another form.
 fn schema(format: &RawValue) -> Option<Format> {
     #[derive(Deserialize)]
-    struct Asked {
+    struct AskedForm {
         r#type: String,
         json_schema: Option<Schema>,
     }
@@ -60,17 +60,17 @@ fn schema(format: &RawValue) -> Option<Format> {
         description: Option<String>,
         schema: Raw,
     }
-    let Asked { r#type, json_schema } = serde_json::from_str(format.get()).ok()?;
+    let AskedForm { r#type, json_schema } = serde_json::from_str(format.get()).ok()?;
     let Schema { description, schema } = json_schema.filter(|_| r#type == "json_schema")?;
     Some(Format::Schema { name: None, description, schema, strict: None })
 }
 
 fn instructs(message: &RawValue) -> bool {
     #[derive(Deserialize)]
-    struct Turn {
+    struct RoleOf {
         role: String,
     }
-    let turn: Option<Turn> = serde_json::from_str(message.get()).ok();
+    let turn: Option<RoleOf> = serde_json::from_str(message.get()).ok();
     turn.is_some_and(|turn| matches!(&*turn.role, "system" | "developer"))
 }
 

@@ -17,6 +17,7 @@ mod message_fields;
 mod nested;
 mod splice;
 mod thoughts_back;
+mod tool_schemas;
 mod unpack;
 
 use std::borrow::Cow;
@@ -44,6 +45,7 @@ pub use nested::NestedSetting;
 use splice::EditKind;
 pub use splice::{Edit, splice};
 pub use thoughts_back::{fill_thoughts, sign_calls};
+pub use tool_schemas::fit_schemas;
 pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.

@@ -324,10 +324,11 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
     (body, if to == Envelope::Bedrock { Betas::None } else { line.map_or(Betas::None, Betas::Only) })
 }
 
-/// The body with call ids that the provider takes and thoughts that it demands, under its policy for fields.
+/// The body with call ids, schemas and a form that the provider takes and thoughts that it demands, under its policy for fields.
 fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
     let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
+    let body = verbatim::fit_schemas(&body, row, model);
     let body = verbatim::fit_messages(&verbatim::sign_calls(&body, row, model), row, seen);
     let policy = &provider.defaults.fields;
     let passes = policy.get(FORM) == Some(&FieldAction::Pass);

@@ -104,6 +104,7 @@ async fn tell<K>(
 ) {
     let mut objects = std::pin::pin!(objects);
     let (mut wait, mut worked) = (FIRST_WAIT, Instant::now());
+    let (mut pause, mut begun) = (Duration::ZERO, Instant::now());
     while let Some(said) = objects.next().await {
         let word = match said {
             Ok(event) => {
@@ -116,6 +117,14 @@ async fn tell<K>(
                 let quiet = is_routine(&error) && worked.elapsed() < LONGEST_WAIT * 24;
                 if quiet {
                     tracing::debug!(?watched, error = describe(&error), "a watch begins anew");
+                    // One that lasts no while would list everything again and again.
+                    pause = if begun.elapsed() > LONGEST_WAIT {
+                        Duration::ZERO
+                    } else {
+                        (pause * 2).clamp(FIRST_WAIT, LONGEST_WAIT)
+                    };
+                    tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+                    begun = Instant::now();
                     continue;
                 }
                 WatchMessage::Failing(watched, describe(&error))

@@ -66,6 +66,11 @@ impl LookAlike {
         self.beside_chat.contains(&operation)
     }
 
+    /// True if it hands calls of this model on to Google's API, schemas as they are.
+    pub(crate) fn hands_on_to_gemini(&self, model: &str) -> bool {
+        self.name == "Databricks" && model.to_ascii_lowercase().contains("gemini")
+    }
+
     /// Its rules for fields, as a policy that a user's own goes over.
     #[must_use]
     pub fn policy(&self) -> FieldPolicy {
