@@ -39,7 +39,6 @@ async fn ask(client: &Client, headers: &[(&str, &str)], body: String) -> Answer 
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures are for whoever asks for them with --nocapture")]
 async fn a_slow_endpoint_gets_hardly_a_call_and_is_tried_again() {
     for stream in [true, false] {
         let waiting = |millis: u64| {
@@ -147,7 +146,6 @@ fn conversations(upstreams: &[Upstream]) -> BTreeMap<String, Vec<u64>> {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures are for whoever asks for them with --nocapture")]
 async fn a_conversation_stays_at_one_endpoint_whichever_proxy_it_comes_to() {
     let upstreams: Vec<Upstream> = (0..3).map(|_| plain_upstream()).collect();
     let proxies = proxies(3, &three(&upstreams, [""; 3], "  loadBalancing: {affinity: {sources: [Session]}}"));

@@ -127,7 +127,6 @@ async fn second_attempts_are_no_more_than_their_share() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures are for whoever asks for them with --nocapture")]
 async fn of_calls_that_are_slow_now_and_then_few_are_made_twice() {
     // One of thirty waits half a second, all others fifty milliseconds.
     let waiting = |slow_ones: bool| {
