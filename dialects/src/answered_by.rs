@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use crate::hub::Usage;
+use crate::json_places::member;
 use crate::passes::Passes;
-use crate::thoughts::member;
 
 /// The models behind one answer, as far as it has said them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -32,6 +32,7 @@ mod grammar;
 pub mod hub;
 mod json;
 mod json_array;
+mod json_places;
 mod left_out;
 mod mark;
 mod meaning;

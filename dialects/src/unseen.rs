@@ -3,8 +3,8 @@
 
 use memchr::memmem;
 
+use crate::json_places::{member, text};
 use crate::scan;
-use crate::thoughts::{member, text};
 use crate::vendors;
 
 /// The usage that a stream may leave unsaid until its end.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::thoughts::member;
+use crate::json_places::member;
 use crate::verbatim::{Edit, splice};
 
 /// A whole answer, or the event that says why one ended, with `refusal` for its reason; every other byte stays.

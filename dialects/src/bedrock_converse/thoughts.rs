@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::thoughts::{Fate, ThoughtPlaces, is_marked, member, text};
+use crate::json_places::{member, text};
+use crate::thoughts::{Fate, ThoughtPlaces, is_marked};
 use crate::vendors::{SignatureUse, bedrock};
 
 /// The places of thoughts in a body.

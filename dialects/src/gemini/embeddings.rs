@@ -12,8 +12,8 @@ use crate::codec::{Malformed, Refusal};
 use crate::embeddings::{EmbeddingCall, EmbeddingReply, Embeddings};
 use crate::hub::Usage;
 use crate::json::{Object, Path, ROOT, Writer, count};
+use crate::json_places::{elements, member};
 use crate::scan;
-use crate::thoughts::{elements, member};
 use crate::verbatim::{Edit, splice};
 
 /// The dialect's part for vectors.

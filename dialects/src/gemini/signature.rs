@@ -11,8 +11,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
+use crate::json_places::{member, text};
 use crate::mark::{GEMINIS as OURS, WRAPPED_WIRE};
-use crate::thoughts::{Fate, ThoughtPlaces, member, text};
+use crate::thoughts::{Fate, ThoughtPlaces};
 use crate::vendors::{self, UNSIGNED};
 use crate::verbatim::Edit;
 

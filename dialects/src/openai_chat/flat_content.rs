@@ -8,8 +8,8 @@ use memchr::{memchr, memmem};
 use serde_json::value::RawValue;
 
 use super::wire::{self, ContentPiece};
+use crate::json_places::{elements, member};
 use crate::mark::REASONING;
-use crate::thoughts::{elements, member};
 use crate::verbatim::{Edit, splice};
 
 /// The longest line of a stream that is held until its end has come; a longer one passes as it is.

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::thoughts::{Fate, ThoughtPlaces, is_marked, text};
+use crate::json_places::text;
+use crate::thoughts::{Fate, ThoughtPlaces, is_marked};
 
 /// The places of thoughts in a body.
 pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
+use crate::json_places::text;
 use crate::mark::SeenMarks;
-use crate::thoughts::{self, Fate, ThoughtPlaces, text};
+use crate::thoughts::{self, Fate, ThoughtPlaces};
 
 /// The beginning of other vendors' thoughts in `encrypted_content`.
 pub(crate) const MARK: &str = "sluicegate.t1.";

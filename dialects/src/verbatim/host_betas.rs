@@ -4,7 +4,7 @@
 //! 21625, 34802 and 37746 (what Bedrock and Vertex AI refuse); docs.aws.amazon.com/bedrock, "Anthropic Claude Messages API", tool use
 //! (`tool-search-tool-2025-10-19`).
 
-use super::Envelope;
+use super::envelope::Envelope;
 
 /// The fate of a beta at a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

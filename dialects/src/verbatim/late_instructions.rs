@@ -4,8 +4,8 @@
 use bytes::Bytes;
 
 use super::splice::{Edit, splice};
+use crate::json_places::{elements, member, text};
 use crate::mark::SeenMarks;
-use crate::thoughts::{elements, member, text};
 use crate::vendors;
 
 /// The words that Anthropic's own agents put around instructions in a user's turn.

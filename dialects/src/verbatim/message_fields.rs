@@ -6,9 +6,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::splice::{Edit, splice};
+use crate::json_places::{elements, member, text};
 use crate::mark::SeenMarks;
 use crate::scan;
-use crate::thoughts::{elements, member, text};
 use crate::vendors::{LookAlike, MessageFields};
 
 /// The name that OpenAI's clients give instructions.

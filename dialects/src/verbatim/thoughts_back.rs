@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::splice::{Edit, splice};
+use crate::json_places::{elements, member};
 use crate::scan;
-use crate::thoughts::{elements, member};
 use crate::vendors::{self, LookAlike, ReasoningBack, SignaturePlace, UNSIGNED};
 
 /// The body with thoughts, if only empty ones, in each turn of the model's that calls tools or stands behind the user's last word,

@@ -1,4 +1,4 @@
-//! How often a worker takes of one limit or budget: of a hot one, one call asks for those that come with it and soon after it.
+//! The heat of one limit or budget: the calls of a worker that take of it; of a hot one, one call asks for those that come with it and soon after it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,25 +15,25 @@ const MOST_CALLS: u64 = 4_096;
 pub(super) struct Heat {
     since: u64,
     calls: u64,
-    /// Those of the time before.
+    /// The calls of the time before.
     before: u64,
-    asking: Option<Rc<Asking>>,
+    asking: Option<Rc<AskedForAll>>,
     /// There was nothing to take ahead: until then each call asks for itself.
     alone_until: u64,
 }
 
 /// A question on behalf of several calls, until it has an answer.
 #[derive(Debug, Default)]
-pub(super) struct Asking {
+pub(super) struct AskedForAll {
     is_over: Cell<bool>,
     over: Notify,
 }
 
 /// The one who asks it. Dropped, those who wait for it go on.
 #[derive(Debug)]
-pub(super) struct Asker(Rc<Asking>);
+pub(super) struct Asker(Rc<AskedForAll>);
 
-/// What a call does that finds no lease.
+/// The way of a call that finds no lease.
 #[derive(Debug)]
 pub(super) enum AskTurn {
     /// It asks for itself.
@@ -41,7 +41,7 @@ pub(super) enum AskTurn {
     /// It asks for so many calls too.
     ForAll(u64, Asker),
     /// Somebody asks for it.
-    Wait(Rc<Asking>),
+    Wait(Rc<AskedForAll>),
 }
 
 impl Heat {
@@ -64,7 +64,7 @@ impl Heat {
         if let Some(asking) = self.asking.as_ref().filter(|asking| !asking.is_over.get()) {
             return AskTurn::Wait(Rc::clone(asking));
         }
-        let asking = Rc::new(Asking::default());
+        let asking = Rc::new(AskedForAll::default());
         self.asking = Some(Rc::clone(&asking));
         AskTurn::ForAll(calls.saturating_mul(2).min(MOST_CALLS), Asker(asking))
     }
@@ -80,7 +80,7 @@ impl Heat {
     }
 }
 
-impl Asking {
+impl AskedForAll {
     /// Waits for the answer, which Redis gives soon or not at all.
     pub(super) async fn answered(&self) {
         let over = self.over.notified();

@@ -1,8 +1,8 @@
 //! Room in hot limits that a worker has taken ahead of its calls: where many calls a second take of one limit, Redis is asked once for
 //! several of them.
 //!
-//! What is taken ahead counts in Redis until a window after the lease's end, so that no window has more than the amount whenever
-//! within the lease a call takes its part. What is left at its end goes back.
+//! It counts in Redis until a window after the lease's end, so that no window has more than the amount whenever
+//! within the lease a call takes its part. The rest goes back at its end.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use super::window::Terms;
 const LONGEST: u64 = 100_000;
 /// The part of a window that it lives at most: so much of a limit may stay unused for it.
 const PART: u64 = 256;
-/// What lives shorter is not worth it, in microseconds.
+/// A shorter life is not worth it, in microseconds.
 const SHORTEST: u64 = 10_000;
 /// The most keys that are looked at.
 const MOST_KEYS: usize = 1_024;
@@ -23,9 +23,9 @@ const MOST_KEYS: usize = 1_024;
 /// A part of a limit that is to be taken ahead.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Ahead {
-    /// How much, at the most.
+    /// The most of it.
     pub(super) cost: u64,
-    /// For how long, in microseconds.
+    /// Its life, in microseconds.
     pub(super) life: u64,
 }
 
@@ -115,7 +115,7 @@ impl LimitLeases {
         hot.lease.replace(lease).and_then(LimitLease::rest)
     }
 
-    /// What is left of leases that have ended; they are gone then.
+    /// The rests of leases that have ended; they are gone then.
     pub(super) fn ended(&mut self, now: u64) -> Vec<(LimitKey, Terms, Correction)> {
         let mut ended = Vec::new();
         for (key, hot) in &mut self.0 {
@@ -144,7 +144,7 @@ impl HotKey {
 }
 
 impl LimitLease {
-    /// What is left of it, to be given back.
+    /// The rest of it, to be given back.
     fn rest(self) -> Option<Correction> {
         let left = i64::try_from(self.left).unwrap_or(i64::MAX);
         (left > 0).then_some(Correction::Of(self.slot, -left))

@@ -21,7 +21,7 @@ const UP: u64 = 8;
 /// … and down.
 const DOWN: u64 = 512;
 
-/// What is learnt of all models; one per process.
+/// The ratios of all models; one per process.
 #[derive(Debug)]
 pub(crate) struct PromptRatios {
     /// Each: a mark of the model (32 bits), the answers seen (8 bits, no more than `ENOUGH`), and the ratio (24 bits, of `ONE`).
@@ -35,7 +35,7 @@ impl Default for PromptRatios {
     }
 }
 
-/// What is known of one model.
+/// The ratio of one model.
 #[derive(Clone, Copy)]
 struct ModelRatio {
     mark: u64,

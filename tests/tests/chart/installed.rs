@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use sluicegate_tests::kube::{ControlPlane, assets};
+use sluicegate_tests::process::pause;
 
 use crate::helm::{BOTH, Helm, chart, root};
 
@@ -106,7 +107,7 @@ fn a_definition_that_is_older_than_the_installed_one_is_refused() {
         }
         let (again, said) = apply(&narrowed("9000"));
         assert!(again, "{said}");
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        pause(std::time::Duration::from_millis(500));
         None
     });
     let refused = refused.expect("a definition with fewer fields is refused");

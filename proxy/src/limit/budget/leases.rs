@@ -37,7 +37,7 @@ pub(super) struct BudgetLease {
     book: RefCell<LeaseBook>,
 }
 
-/// What has become of it.
+/// The fate of it so far.
 #[derive(Debug)]
 struct LeaseBook {
     is_open: bool,
@@ -47,7 +47,7 @@ struct LeaseBook {
     left: u64,
     /// All that was spent or reserved when it was taken, with it.
     spent: u64,
-    /// What calls have used that are over.
+    /// The sum of what calls have used that are over.
     used: u64,
     /// The calls that are under way: what each has reserved, and for how many milliseconds that stands.
     calls: HashMap<Rc<str>, (u64, u64)>,
@@ -140,7 +140,7 @@ impl BudgetLeases {
         hot.lease.replace(lease).map(|before| before.end()).unwrap_or_default()
     }
 
-    /// What is to be told of leases that have ended, or of all of them.
+    /// The news of leases that have ended, or of all of them.
     pub(super) fn ended(&mut self, now: Option<Instant>) -> Vec<LeaseNews> {
         let is_over = |lease: &mut Rc<BudgetLease>| now.is_none_or(|now| lease.book.borrow().until <= now);
         let over = self.places.values_mut().filter_map(|hot| hot.lease.take_if(is_over));
