@@ -39,7 +39,10 @@ fn definitions_are_installed_kept_or_left_out_as_asked() {
         assert_eq!(typed::lost(definition), Ok(Vec::new()));
     }
     for definition in definitions(&["--set", "crds.keep=false"]) {
-        assert!(definition["metadata"].get("annotations").is_none());
+        let annotations = &definition["metadata"]["annotations"];
+        assert!(annotations.get("helm.sh/resource-policy").is_none(), "{annotations}");
+        let fields = annotations["sluicegate.dev/fields"].as_str().and_then(|fields| fields.parse::<u32>().ok());
+        assert!(fields.is_some_and(|fields| fields > 100), "{annotations}");
     }
     assert!(definitions(&["--set", "crds.enabled=false"]).is_empty());
 }

@@ -86,7 +86,7 @@ fn comments(text: &str) -> BTreeMap<String, String> {
 
 fn kind(schema: &Value) -> String {
     match (schema["title"].as_str(), &schema["enum"], &schema["type"]) {
-        (Some("time" | "someTime" | "goTime"), ..) => "time".to_owned(),
+        (Some("time" | "drainTime" | "someTime" | "goTime"), ..) => "time".to_owned(),
         (Some("size"), ..) => "size".to_owned(),
         (Some("strings"), ..) => "map of strings".to_owned(),
         (_, Value::Array(_), _) => "one of".to_owned(),
