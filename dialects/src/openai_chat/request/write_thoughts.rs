@@ -83,7 +83,13 @@ pub(super) fn on_call<'a>(before: &'a [Part], writer: &RequestWriter<'_>) -> Opt
 
 /// Signed and encrypted thoughts stand in blocks; plain ones in the field that most servers know.
 fn given_back(parts: &[Part], writer: &mut RequestWriter<'_>) {
-    let is_block = |part: &Part| {
+    // What stood on a call stands there again.
+    let is_silent = |part: &Part| matches!(&part.content, Content::Thinking { text, .. } if text.is_empty());
+    let elsewhere = |(index, part): &(usize, &Part)| {
+        is_silent(part) && goes_elsewhere(&part.content, parts.get(*index..).unwrap_or_default(), writer)
+    };
+    let parts: Vec<&Part> = parts.iter().enumerate().filter(|part| !elsewhere(part)).map(|(_, part)| part).collect();
+    let is_block = |part: &&Part| {
         matches!(part.content, Content::Thinking { signature: Some(_), .. } | Content::RedactedThinking(_))
     };
     if !parts.iter().any(is_block) {

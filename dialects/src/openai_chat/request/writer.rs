@@ -50,10 +50,12 @@ impl<'a> RequestWriter<'a> {
         self.look_alike().map_or(ReasoningBack::Never, |row| row.reasoning)
     }
 
-    /// The place of signatures in another dialect's turns.
+    /// The place of signatures; in a caller's own words they stand where they stood.
     pub(super) fn signatures(&self) -> SignaturePlace {
-        let row = self.look_alike().filter(|_| self.cross_dialect);
-        row.map_or(SignaturePlace::Nowhere, |row| row.signatures)
+        if !self.cross_dialect {
+            return SignaturePlace::OnCalls;
+        }
+        self.look_alike().map_or(SignaturePlace::Nowhere, |row| row.signatures)
     }
 
     /// True if it takes a turn of the user's right behind tool results.
