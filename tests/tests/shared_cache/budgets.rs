@@ -169,7 +169,7 @@ async fn four_proxies_spend_a_budget_to_its_end_and_no_further_and_all_books_agr
     let trouble =
         ["reservations_expired", "settlements_lost"].map(|name| sum(&all, &format!("sluicegate_budget_{name}_total")));
     assert_eq!(trouble, [0, 0]);
-    assert_eq!(sum(&all, "sluicegate_budget_alerts_total"), 1, "half of it, once, whoever saw it");
+    assert_eq!(sum(&all, "sluicegate_budget_alerts_total"), 2, "half of it and all of it, each once, whoever saw it");
 }
 
 #[tokio::test]
