@@ -11,7 +11,7 @@ use sluicegate_dialects::hub::Reply;
 use super::entry::{CacheEntry, Meta, Wall};
 use super::key::Key;
 use super::stats::Refused;
-use super::store::{Plan, Store};
+use super::store::{Plan, Store, place};
 
 /// The right to keep the answer to a call.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Lead {
     store: Rc<Store>,
     plan: Arc<Plan>,
     key: Key,
+    /// The key in whose slot the answer lies in Redis, if not its own.
+    slot: Option<Key>,
     dialect: Dialect,
     /// Held until the answer is kept, or is known not to be.
     _seat: Option<Arc<dyn std::fmt::Debug + Send + Sync>>,
@@ -26,7 +28,26 @@ pub struct Lead {
 
 impl Lead {
     pub(super) fn new(store: &Rc<Store>, plan: &Arc<Plan>, key: Key, dialect: Dialect) -> Self {
-        Self { store: Rc::clone(store), plan: Arc::clone(plan), key, dialect, _seat: None }
+        Self { store: Rc::clone(store), plan: Arc::clone(plan), key, slot: None, dialect, _seat: None }
+    }
+
+    /// Of an answer that lies in the slot of another key in Redis.
+    #[must_use]
+    pub fn in_slot_of(self, slot: Option<Key>) -> Self {
+        Self { slot, ..self }
+    }
+
+    /// The key in whose slot the answer lies in Redis, if not its own.
+    #[must_use]
+    pub const fn slot(&self) -> Option<&Key> {
+        self.slot.as_ref()
+    }
+
+    /// The place of the answer in Redis, if it lies in the slot of another key.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let slot = self.slot.as_ref().filter(|_| self.plan.settings.redis && self.store.remote.is_some())?;
+        Some(place(&self.key, Some(slot)))
     }
 
     /// Holds this until the answer is kept, or is known not to be.
@@ -67,6 +88,6 @@ impl Lead {
             stored_at: Wall::now(),
             ttl: settings.ttl.0,
         };
-        self.store.put(&self.plan, self.key, CacheEntry { meta: Arc::new(meta), body, packed });
+        self.store.put(&self.plan, (self.key, self.slot.as_ref()), CacheEntry { meta: Arc::new(meta), body, packed });
     }
 }

@@ -117,11 +117,11 @@ impl Store {
         Rc::new(Self { shared: Arc::clone(shared), remote, codec: Codec::default() })
     }
 
-    pub(super) fn put(&self, plan: &Plan, key: Key, entry: CacheEntry) {
+    pub(super) fn put(&self, plan: &Plan, (key, slot): (Key, Option<&Key>), entry: CacheEntry) {
         self.stats().stores.add();
         if let Some(remote) = self.remote.as_ref().filter(|_| plan.settings.redis) {
             self.stats().redis_stores.add();
-            remote.set(&place(&key), &entry.encode(), plan.settings.ttl.get());
+            remote.set(&place(&key, slot), &entry.encode(), plan.settings.ttl.get());
         }
         if let Some(memory) = &plan.memory {
             self.stats().memory_stores.add();
@@ -141,8 +141,13 @@ impl Store {
 }
 
 /// The key of an answer in Redis. The braces let what else belongs to a key lie in the same slot.
-pub(super) fn place(key: &Key) -> String {
-    format!("sluicegate:{{{}}}:cache", key.hex())
+///
+/// It lies in the slot of another key where that of a flight is asked for together with it.
+pub(super) fn place(key: &Key, slot: Option<&Key>) -> String {
+    match slot {
+        Some(slot) => format!("sluicegate:{{{}}}:cache:{}", slot.hex(), key.hex()),
+        None => format!("sluicegate:{{{}}}:cache", key.hex()),
+    }
 }
 
 #[cfg(test)]

@@ -47,30 +47,25 @@ pub(super) async fn answered(mut call: &Rc<InboundCall>) -> Result<Exchange, Pro
         call.plan_cache(rule.prompt_cache);
         context.clamp(output_limit::of(call, rule));
     }
-    let lead = match &rule.cache {
-        None => None,
+    let (lead, expected) = match &rule.cache {
+        None => (None, None),
         Some(plan) => {
-            let outcome = match cache_lookup::look_here(call, rule, plan) {
-                Ok(outcome) => outcome,
-                // Boxed: a call that asks no Redis has no use for the room.
-                Err(question) => Box::pin(cache_lookup::ask_redis(call, plan, question)).await,
-            };
-            match outcome {
+            match cache_lookup::look(call, rule, plan).await {
                 CacheOutcome::Hit(answer) => return Ok(answer),
                 // What a cheaper model answers is not for those who pay for another.
-                CacheOutcome::Fetch(lead) => lead.filter(|_| !context.lands_softly()),
+                CacheOutcome::Fetch(lead, expected) => (lead.filter(|_| !context.lands_softly()), expected),
             }
         }
     };
     if rule.mirror.is_some() {
         mirror::send(call, rule);
     }
-    let outcome = match cache_lookup::shared_key(call, rule, lead.as_ref()).filter(|_| !context.lands_softly()) {
+    let outcome = match cache_lookup::shared_key(call, rule, lead.as_ref()) {
         None if rule.stream_failover.is_none() => failover::exchange(call, rule, lead).await,
         // Boxed, as the cache's part.
         None => Box::pin(resume::exchange(call, rule, lead)).await,
         // Boxed, as the cache's part.
-        Some(key) => Box::pin(coalesce::exchange(call, rule, key, lead)).await,
+        Some(key) => Box::pin(coalesce::exchange(call, rule, key, (lead, expected))).await,
     };
     if !stored::is_failed_by_keeper(call, &outcome) {
         return outcome;

@@ -6,7 +6,8 @@ use http::header::{AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::account::{CacheLayer, CacheStatus, End};
-use crate::cache::{self, Hit, Key, Layer, Lead, RedisQuestion};
+use crate::cache::{self, CacheLookup, Hit, Key, Layer, Lead, RedisQuestion};
+use crate::coalescing::ExpectedFlight;
 use crate::state::{Rule, TargetRef};
 
 use super::exchange::{Exchange, Whole};
@@ -21,39 +22,83 @@ pub(super) const X_SLUICEGATE_CACHE: HeaderName = HeaderName::from_static("x-slu
 pub(super) enum CacheOutcome {
     /// The answer is here.
     Hit(Exchange),
-    /// The answer is to be fetched; the lead, where there is one, keeps it.
-    Fetch(Option<Lead>),
+    /// The answer is to be fetched; the lead, where there is one, keeps it. The flight, if Redis has been asked for it too.
+    Fetch(Option<Lead>, Option<ExpectedFlight>),
+}
+
+/// Asks the cache for a call.
+pub(super) async fn look(call: &InboundCall, rule: &Rule, plan: &Arc<cache::Plan>) -> CacheOutcome {
+    match look_here(call, rule, plan) {
+        Ok(outcome) => outcome,
+        // Boxed: a call that asks no Redis has no use for the room.
+        Err(question) => Box::pin(ask_redis(call, rule, (plan, question))).await,
+    }
 }
 
 /// Asks the cache of this process for a call.
 ///
 /// # Errors
 /// Redis has to be asked.
-pub(super) fn look_here(
-    call: &InboundCall,
-    rule: &Rule,
-    plan: &Arc<cache::Plan>,
-) -> Result<CacheOutcome, RedisQuestion> {
+fn look_here(call: &InboundCall, rule: &Rule, plan: &Arc<cache::Plan>) -> Result<CacheOutcome, RedisQuestion> {
     if !call.operation.generates() {
-        return Ok(CacheOutcome::Fetch(None));
+        return Ok(CacheOutcome::Fetch(None, None));
     }
-    let known = call.context.worker.cache.look_here(plan, &query(call, rule, plan.recipe()))?;
-    Ok(told(call, known))
+    let known = match call.context.worker.cache.look_here(plan, &query(call, rule, plan.recipe()))? {
+        CacheLookup::Lead(lead) => {
+            let slot = slot(call, rule, lead.key());
+            CacheLookup::Lead(lead.in_slot_of(slot))
+        }
+        known => known,
+    };
+    Ok(told(call, known, None))
 }
 
-/// Asks Redis for a call, and waits for it, but not for long.
-pub(super) async fn ask_redis(call: &InboundCall, plan: &Arc<cache::Plan>, question: RedisQuestion) -> CacheOutcome {
-    let known = call.context.worker.cache.ask_redis(plan, question).await;
-    told(call, known)
+/// Asks Redis for a call, and waits for it, but not for long: for what it keeps and, where proxies share flights, for the lease of one.
+async fn ask_redis(
+    call: &InboundCall,
+    rule: &Rule,
+    (plan, question): (&Arc<cache::Plan>, RedisQuestion),
+) -> CacheOutcome {
+    let worker = &call.context.worker;
+    let slot = slot(call, rule, question.key());
+    let question = question.in_slot_of(slot);
+    let shared = slot.filter(|_| may_share(call)).zip(worker.remote_flights.as_ref());
+    let expected = shared.and_then(|(key, remote)| ExpectedFlight::of(remote, &worker.shared.flights, &key));
+    let Some(mut expected) = expected else {
+        return told(call, worker.cache.ask_redis(plan, question).await, None);
+    };
+    let kept = expected.ask(&question.place()).await;
+    told(call, worker.cache.heard(plan, &question, kept.as_ref()), Some(expected))
+}
+
+/// The key in whose slot the answer is kept in Redis: that of the flight, where proxies share it.
+fn slot(call: &InboundCall, rule: &Rule, own: &Key) -> Option<Key> {
+    let coalesce = rule.coalesce.as_ref().filter(|coalesce| coalesce.with_proxies)?;
+    Some(flight_key(call, rule, (&coalesce.recipe, *own)))
+}
+
+/// True if a call may share its answer with others while it comes. An array is no stream that a whole answer can be made of.
+fn may_share(call: &InboundCall) -> bool {
+    let is_one = call.operation.generates() && !call.context.caller.array && !cache::wants_its_own(&call.headers);
+    is_one && !call.context.lands_softly()
+}
+
+/// The key of the flight of a call: its own, unless those who ask for the same in another dialect share it, where every dialect can say what is
+/// asked.
+fn flight_key(call: &InboundCall, rule: &Rule, (recipe, own): (&cache::Recipe, Key)) -> Key {
+    let meaning = call.dialect().meaning(&call.body);
+    let shared =
+        meaning.and_then(|meaning| recipe.key_of_meaning(&query(call, rule, recipe), (call.model(), &meaning)));
+    shared.unwrap_or(own)
 }
 
 /// The outcome, of which the call's caller and the ledger are told.
-fn told(call: &InboundCall, known: cache::CacheLookup) -> CacheOutcome {
+fn told(call: &InboundCall, known: CacheLookup, expected: Option<ExpectedFlight>) -> CacheOutcome {
     call.context.cache_said(known.as_str());
     let (status, outcome) = match known {
-        cache::CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), CacheOutcome::Hit(answer(call, hit))),
-        cache::CacheLookup::Lead(lead) => (CacheStatus::Miss, CacheOutcome::Fetch(Some(lead))),
-        cache::CacheLookup::Bypass(_) => (CacheStatus::Bypass, CacheOutcome::Fetch(None)),
+        CacheLookup::Hit(hit) => (CacheStatus::Hit(layer(hit.layer)), CacheOutcome::Hit(answer(call, hit))),
+        CacheLookup::Lead(lead) => (CacheStatus::Miss, CacheOutcome::Fetch(Some(lead), expected)),
+        CacheLookup::Bypass(_) => (CacheStatus::Bypass, CacheOutcome::Fetch(None, None)),
     };
     call.context.note(|entry| entry.cache(status));
     outcome
@@ -62,20 +107,16 @@ fn told(call: &InboundCall, known: cache::CacheLookup) -> CacheOutcome {
 /// The key under which a call shares its answer with those that ask for the same meanwhile; `None`: it does not.
 pub(super) fn shared_key(call: &InboundCall, rule: &Rule, lead: Option<&Lead>) -> Option<Key> {
     let recipe = &rule.coalesce.as_ref()?.recipe;
-    // An array is no stream that a whole answer can be made of.
-    if !call.operation.generates() || call.context.caller.array || cache::wants_its_own(&call.headers) {
+    if !may_share(call) {
         return None;
     }
     let own = match (lead, &rule.cache) {
+        (Some(lead), _) if lead.slot().is_some() => return lead.slot().copied(),
         (Some(lead), _) => Some(*lead.key()),
         (None, Some(_)) => None,
         (None, None) => recipe.key(&query(call, rule, recipe)).ok(),
     }?;
-    // Those who ask for the same in another dialect share it, where every dialect can say what is asked.
-    let meaning = call.dialect().meaning(&call.body);
-    let shared =
-        meaning.and_then(|meaning| recipe.key_of_meaning(&query(call, rule, recipe), (call.model(), &meaning)));
-    Some(shared.unwrap_or(own))
+    Some(flight_key(call, rule, (recipe, own)))
 }
 
 fn query<'a>(call: &'a InboundCall, rule: &Rule, recipe: &cache::Recipe) -> cache::CacheQuery<'a> {

@@ -15,13 +15,13 @@ use sluicegate_dialects::Dialect;
 use crate::account::{CacheLayer, CacheStatus, End};
 use crate::cache::{Key, Lead};
 use crate::coalescing::{
-    Begun, FlightClose, FlightHead, FlightReader, Joined, Part, Publisher, WholeAnswer, take_part,
+    Begun, ExpectedFlight, FlightClose, FlightHead, FlightReader, Joined, Part, Publisher, WholeAnswer, take_part,
 };
 use crate::errors::Problem;
 use crate::state::Rule;
 
 use super::answer_stream::AnswerStream;
-use super::cache_lookup::X_SLUICEGATE_CACHE;
+use super::cache_lookup::{self, CacheOutcome, X_SLUICEGATE_CACHE};
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
@@ -41,18 +41,30 @@ pub(super) async fn exchange(
     call: &Rc<InboundCall>,
     rule: &Rule,
     key: Key,
-    mut lead: Option<Lead>,
+    (mut lead, mut expected): (Option<Lead>, Option<ExpectedFlight>),
 ) -> Result<Exchange, Problem> {
     let worker = &call.context.worker;
     let flights = &worker.shared.flights;
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        if let Some(plan) = rule.cache.as_ref().filter(|_| round > 0) {
+            // Who led the last one may have found it kept.
+            match cache_lookup::look(call, rule, plan).await {
+                CacheOutcome::Hit(answer) => return Ok(answer),
+                CacheOutcome::Fetch(again, asked) => (lead, expected) = (again, asked),
+            }
+        }
         let (reader, leads) = match flights.join(key, worker.memory.nothing()) {
             Joined::Full => break,
-            Joined::Follow(reader) => (reader, false),
+            Joined::Follow(reader) => {
+                // Somebody else has begun it meanwhile.
+                expected = None;
+                (reader, false)
+            }
             Joined::Lead(publisher, reader) => {
                 let lead = lead.take().map(|lead| lead.seated(publisher.seat()));
                 call.shares(true);
-                let with = rule.coalesce.as_ref().filter(|coalesce| coalesce.with_proxies).map(|_| key);
+                let shared = rule.coalesce.as_ref().is_some_and(|coalesce| coalesce.with_proxies);
+                let with = shared.then(|| (key, expected.take()));
                 let until = Instant::now() + plan::total(&call.context.ready, rule);
                 worker.background.fly(take_off(Rc::clone(call), lead, (publisher, with, until)));
                 (reader, true)
@@ -72,18 +84,29 @@ pub(super) async fn exchange(
     resume::exchange(call, rule, lead).await
 }
 
-/// Leads a flight, or reads along for those who wait here, where another proxy leads it. `with`: proxies share it, by this key.
-async fn take_off(call: Rc<InboundCall>, lead: Option<Lead>, (flight, with, until): (Publisher, Option<Key>, Instant)) {
+/// The key by which proxies share a flight, and what of it has been asked for.
+type SharedFlight = (Key, Option<ExpectedFlight>);
+
+/// Leads a flight, or reads along for those who wait here, where another proxy leads it. `with`: proxies share it.
+async fn take_off(
+    call: Rc<InboundCall>,
+    lead: Option<Lead>,
+    (flight, with, until): (Publisher, Option<SharedFlight>, Instant),
+) {
     let worker = Rc::clone(&call.context.worker);
     let flights = &worker.shared.flights;
     let flight = match (with, &worker.remote_flights) {
-        (Some(key), Some(remote)) => match take_part(remote, &key, flight, until.into()).await {
-            Part::Landed => return flights.joined.add(),
-            Part::Leads(flight, relay) => {
-                relay.into_iter().for_each(|relay| worker.background.fly(relay.run()));
-                flight
+        (Some((key, expected)), Some(remote)) => {
+            let place = lead.as_ref().and_then(Lead::place);
+            match take_part(remote, &key, (flight, expected), (place.as_deref(), until.into())).await {
+                Part::Kept => return,
+                Part::Landed => return flights.joined.add(),
+                Part::Leads(flight, relay) => {
+                    relay.into_iter().for_each(|relay| worker.background.fly(relay.run()));
+                    flight
+                }
             }
-        },
+        }
         _ => flight,
     };
     flights.led.add();

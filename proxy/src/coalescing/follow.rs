@@ -8,9 +8,10 @@ use std::time::Duration;
 use sluicegate_dialects::hub::ErrorKind;
 use tokio::time::{Instant, timeout};
 
+use super::expected::{Claimed, ExpectedFlight};
 use super::flight::{FlightClose, WholeAnswer};
 use super::frame::{Frame, FrameReader};
-use super::lease::{CHUNK, FlightLease, FlightNews, RemoteFlights};
+use super::lease::{CHUNK, FlightLease, FlightNews, LeaseClaim, RemoteFlights};
 use super::relay::Relay;
 use super::table::Publisher;
 use crate::cache::Key;
@@ -35,6 +36,8 @@ pub enum Part {
     Leads(Publisher, Option<Box<Relay>>),
     /// It has read along, and its callers have what there was to have.
     Landed,
+    /// The answer is kept by now, where its callers find it.
+    Kept,
 }
 
 /// The outcome of reading along.
@@ -46,16 +49,29 @@ enum FollowEnd {
     Alone(Publisher),
 }
 
-/// Takes the lease of a flight, or reads along what its leader tells, for as long as somebody here reads it and no longer than
-/// `until`.
-pub async fn take_part(remote: &Rc<RemoteFlights>, key: &Key, mut flight: Publisher, until: Instant) -> Part {
+/// Takes the lease of a flight, unless it has been asked for already, or reads along what its leader tells, for as long as somebody here
+/// reads it and no longer than `until`. `place`: where the answer may be kept by now.
+pub async fn take_part(
+    remote: &Rc<RemoteFlights>,
+    key: &Key,
+    (mut flight, expected): (Publisher, Option<ExpectedFlight>),
+    (place, until): (Option<&str>, Instant),
+) -> Part {
     let mut gone = flight.lost_before();
+    let mut claimed = expected.filter(|_| gone.is_none()).and_then(ExpectedFlight::claimed);
     for _ in 0..ROUNDS {
-        let lease = FlightLease::fresh(key);
-        let before = flight.last_lease();
-        let holder = remote.claim(&lease, (gone.as_deref(), before.as_deref())).await;
+        let (lease, own, holder) = match claimed.take() {
+            Some(Claimed::Here(lease, own)) => (lease, Some(own), Ok(LeaseClaim::Taken)),
+            Some(Claimed::By(token)) => (FlightLease::fresh(key), None, Ok(LeaseClaim::Held(token))),
+            None => {
+                let (lease, before) = (FlightLease::fresh(key), flight.last_lease());
+                let holder = remote.claim(&lease, (gone.as_deref(), before.as_deref()), place).await;
+                (lease, None, holder)
+            }
+        };
         match holder {
-            Ok(Some(token)) => {
+            Ok(LeaseClaim::Kept) => return Part::Kept,
+            Ok(LeaseClaim::Held(token)) => {
                 let lease = FlightLease::of(key, token);
                 match follow(remote, &lease, flight, until).await {
                     FollowEnd::Landed => return Part::Landed,
@@ -68,14 +84,14 @@ pub async fn take_part(remote: &Rc<RemoteFlights>, key: &Key, mut flight: Publis
                 gone = Some(lease.token().to_owned());
             }
             // Nobody knows whether Redis has heard it: the relay finds out.
-            Ok(None) | Err(_) => {
+            Ok(LeaseClaim::Taken) | Err(_) => {
                 let counts = &remote.counts;
                 match (holder, gone) {
                     (Err(_), _) => counts.alone.add(),
                     (Ok(_), None) => counts.led.add(),
                     (Ok(_), Some(_)) => counts.taken_over.add(),
                 }
-                let own = flight.holds(lease.token());
+                let own = own.unwrap_or_else(|| flight.holds(lease.token()));
                 let relay = flight
                     .listen()
                     .map(|reader| Box::new(Relay::new(remote, (lease, own), (reader, flight.weak_seat()))));

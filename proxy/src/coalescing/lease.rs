@@ -24,6 +24,8 @@ pub(super) const WAITING_LEASE: Duration = Duration::from_secs(3);
 pub(super) const STREAMING_LEASE: Duration = Duration::from_secs(10);
 /// The time for which a mark that somebody reads along is believed.
 pub(super) const WATCH: Duration = Duration::from_secs(3);
+/// The words of leases that are over are told this often: many in one write, and none while calls come one by one.
+const TOGETHER: Duration = Duration::from_millis(5);
 /// The most bytes that are read at once.
 pub(super) const CHUNK: usize = 256 << 10;
 /// The most flights of other proxies that a worker reads at once; calls beyond go alone.
@@ -58,6 +60,7 @@ pub struct RemoteFlights {
     followed: Cell<usize>,
     /// The flights that are told to other proxies right now.
     told: Cell<usize>,
+    since: Instant,
 }
 
 impl std::fmt::Debug for RemoteFlights {
@@ -152,7 +155,16 @@ impl RemoteFlights {
         let claim = Script::new(include_str!("claim.lua"));
         let publish = Script::new(include_str!("publish.lua"));
         let (counts, memory) = (Arc::clone(counts), Arc::clone(memory));
-        Rc::new(Self { redis, claim, publish, counts, memory, followed: Cell::new(0), told: Cell::new(0) })
+        Rc::new(Self {
+            redis,
+            claim,
+            publish,
+            counts,
+            memory,
+            followed: Cell::new(0),
+            told: Cell::new(0),
+            since: Instant::now(),
+        })
     }
 
     /// True if other proxies read what this worker tells.
@@ -161,26 +173,53 @@ impl RemoteFlights {
         self.told.get() > 0
     }
 
-    /// Takes a lease, also from a leader that is gone, and from `before`, a flight of this process; or the token of who holds it.
+    /// Takes a lease, also from a leader that is gone, and from `before`, a flight of this process; but not if an answer is kept at `place`, which
+    /// is in the same slot.
     pub(super) async fn claim(
         &self,
         ours: &FlightLease,
         (gone, before): (Option<&str>, Option<&str>),
-    ) -> Result<Option<String>, Unanswered> {
+        place: Option<&str>,
+    ) -> Result<LeaseClaim, Unanswered> {
         self.counts.claims.add();
         let (lease, watch) = (millis(WAITING_LEASE), millis(WATCH));
-        let keys = [ours.lease.as_str(), &ours.data, &ours.watched];
+        let keys = [ours.lease.as_str(), &ours.data, &ours.watched, place.unwrap_or_default()];
+        let keys = if place.is_some() { &keys[..] } else { &keys[..3] };
         let (gone, before) = (gone.unwrap_or_default().as_bytes(), before.unwrap_or_default().as_bytes());
         let arguments = [ours.token.as_bytes(), lease.as_bytes(), gone, &[VERSION], watch.as_bytes(), before];
-        match self.redis.eval(&self.claim, &keys, &arguments).await? {
-            Value::Nil => Ok(None),
-            Value::BulkString(token) => {
-                // It becomes part of a key.
-                let token = String::from_utf8(token).ok().filter(|token| is_token(token));
-                token.map(Some).ok_or(Unanswered::Refused)
-            }
-            _ => Err(Unanswered::Refused),
-        }
+        LeaseClaim::read(self.redis.eval(&self.claim, keys, &arguments).await?)
+    }
+
+    /// The answer that is kept at a place in the same slot, and the outcome of a claim, both in one question.
+    pub(super) async fn claim_unless_kept(
+        &self,
+        ours: &FlightLease,
+        before: Option<&str>,
+        place: &str,
+    ) -> Result<(Option<Bytes>, Result<LeaseClaim, Unanswered>), Unanswered> {
+        self.counts.claims.add();
+        let (lease, watch) = (millis(WAITING_LEASE), millis(WATCH));
+        let keys = [ours.lease.as_str(), &ours.data, &ours.watched, place];
+        let before = before.unwrap_or_default().as_bytes();
+        let arguments = [ours.token.as_bytes(), lease.as_bytes(), &[], &[VERSION], watch.as_bytes(), before];
+        let (kept, said) = self.redis.get_and_eval(place, (&self.claim, &keys), &arguments).await?;
+        Ok((kept, said.and_then(LeaseClaim::read)))
+    }
+
+    /// Gives a lease back, some time soon.
+    pub(super) fn give_up(&self, lease: &FlightLease) {
+        self.counts.publishes.add();
+        let (life, word) = (millis(WAITING_LEASE), LeaseWord::Abandon.word());
+        let keys = [lease.lease.as_str(), &lease.data, &lease.watched];
+        let arguments: [&[u8]; 6] = [lease.token.as_bytes(), life.as_bytes(), b"1", b"", word, b""];
+        self.redis.eval_soon(&self.publish, &keys, &arguments);
+    }
+
+    /// Waits for the next moment at which the words of several flights go to Redis together.
+    pub(super) async fn together(&self) {
+        let passed = self.since.elapsed().as_micros() % TOGETHER.as_micros();
+        let left = TOGETHER.saturating_sub(Duration::from_micros(u64::try_from(passed).unwrap_or_default()));
+        tokio::time::sleep(left).await;
     }
 
     /// Tells what has come since `place`; all of it lives so long from now on.
@@ -245,6 +284,31 @@ impl RemoteFlights {
     /// A charge for bytes that are held.
     pub(super) fn charge(&self) -> Charge {
         self.memory.nothing()
+    }
+}
+
+/// The outcome of asking for a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LeaseClaim {
+    /// It is ours.
+    Taken,
+    /// The leader with this token has it.
+    Held(String),
+    /// Nobody needs it: the answer is kept.
+    Kept,
+}
+
+impl LeaseClaim {
+    fn read(answer: Value) -> Result<Self, Unanswered> {
+        match answer {
+            Value::Nil => Ok(Self::Taken),
+            Value::BulkString(word) if word == b"kept" => Ok(Self::Kept),
+            // It becomes part of a key.
+            Value::BulkString(token) => {
+                String::from_utf8(token).ok().filter(|token| is_token(token)).map(Self::Held).ok_or(Unanswered::Refused)
+            }
+            _ => Err(Unanswered::Refused),
+        }
     }
 }
 

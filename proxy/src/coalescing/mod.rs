@@ -7,6 +7,7 @@
 //! Of proxies that share a flight one holds its lease in Redis and leads; a further reader of it, the [`Relay`], tells
 //! the others what comes. Another proxy publishes that into a flight of its own, whose readers know no difference ([`take_part`]).
 
+mod expected;
 mod flight;
 mod follow;
 mod frame;
@@ -17,6 +18,7 @@ mod reader;
 mod relay;
 mod table;
 
+pub use expected::ExpectedFlight;
 pub use flight::{FlightClose, FlightHead, WholeAnswer};
 pub use follow::{Part, take_part};
 pub use lease::{RemoteCounts, RemoteFlights};

@@ -145,6 +145,9 @@ impl Relay {
             if self.watched.is_none() && self.reader.is_over() {
                 self.until_kept().await;
             }
+            if matches!(self.word(), LeaseWord::Leave(_)) {
+                self.remote.together().await;
+            }
             let word = self.word();
             if !self.tell(word).await {
                 return;

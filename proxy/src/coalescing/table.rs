@@ -25,7 +25,7 @@ const MOST_GONE: usize = 1_024;
 pub struct Flights {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
     /// The tokens of the leases that this process holds, or is about to give back, by what they are of.
-    leases: Mutex<HashMap<Key, String>>,
+    leases: Mutex<HashMap<Key, HeldLease>>,
     /// The tokens of other proxies' leaders that were gone with some of their answer told, by what that was of, and when that was seen.
     gone: Mutex<HashMap<Key, (String, Instant)>>,
     /// Calls that lead a flight.
@@ -36,6 +36,14 @@ pub struct Flights {
     pub alone: Count,
     /// The flights that proxies share.
     pub remote: Arc<RemoteCounts>,
+}
+
+/// A lease that this process holds, or is about to give back, or has asked for.
+#[derive(Debug)]
+struct HeldLease {
+    token: String,
+    /// True if its flight has not begun.
+    is_expected: bool,
 }
 
 /// A call's part in a flight.
@@ -74,11 +82,27 @@ impl Flights {
         u64::try_from(self.lock().len()).unwrap_or(u64::MAX)
     }
 
+    /// A call is about to begin a flight under a lease with this token, and may take over that with the other one; `None`: it is not to, for
+    /// one is under way here, or expected, or was lost and is to be gone on with.
+    pub(super) fn expect(self: &Arc<Self>, key: &Key, token: &str) -> Option<(OwnLease, Option<String>)> {
+        let was_lost = || self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key);
+        if self.lock().contains_key(key) || was_lost() {
+            return None;
+        }
+        let mut leases = self.leases();
+        if leases.get(key).is_some_and(|held| held.is_expected) {
+            return None;
+        }
+        let before = leases.insert(*key, HeldLease { token: token.to_owned(), is_expected: true });
+        let own = OwnLease { flights: Arc::clone(self), key: *key, token: token.to_owned() };
+        Some((own, before.map(|held| held.token)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn leases(&self) -> MutexGuard<'_, HashMap<Key, String>> {
+    fn leases(&self) -> MutexGuard<'_, HashMap<Key, HeldLease>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,10 +116,20 @@ pub(super) struct OwnLease {
     token: String,
 }
 
+impl OwnLease {
+    /// The same of a flight that has begun.
+    pub(super) fn led(self) -> Self {
+        if let Some(held) = self.flights.leases().get_mut(&self.key).filter(|held| held.token == self.token) {
+            held.is_expected = false;
+        }
+        self
+    }
+}
+
 impl Drop for OwnLease {
     fn drop(&mut self) {
         let mut leases = self.flights.leases();
-        if leases.get(&self.key).is_some_and(|token| *token == self.token) {
+        if leases.get(&self.key).is_some_and(|held| held.token == self.token) {
             leases.remove(&self.key);
         }
     }
@@ -140,7 +174,7 @@ impl Publisher {
 
     /// The token of the lease that this process has of the flight before this one.
     pub(super) fn last_lease(&self) -> Option<String> {
-        self.seat.flights.leases().get(&self.seat.key).cloned()
+        self.seat.flights.leases().get(&self.seat.key).map(|held| held.token.clone())
     }
 
     /// The leader with this token is gone, and some of its answer was told. Who wanted all of it begins anew, here and at other proxies.
@@ -164,7 +198,7 @@ impl Publisher {
     /// This process has the lease with this token now.
     pub(super) fn holds(&self, token: &str) -> OwnLease {
         let (flights, key) = (Arc::clone(&self.seat.flights), self.seat.key);
-        flights.leases().insert(key, token.to_owned());
+        flights.leases().insert(key, HeldLease { token: token.to_owned(), is_expected: false });
         OwnLease { flights, key, token: token.to_owned() }
     }
 

@@ -138,6 +138,35 @@ impl RedisClient {
         }
     }
 
+    /// The value that is kept under a key, and what a script says of it, asked in one write. A node that does not know the script by its digest
+    /// is not told of it here: that is no error, and its answer is `Unanswered::Refused`. Waits at most `LIMIT`.
+    ///
+    /// # Errors
+    /// Redis has not answered, or the keys lie in several slots.
+    pub async fn get_and_eval(
+        &self,
+        key: &str,
+        (script, keys): (&Script, &[&str]),
+        arguments: &[&[u8]],
+    ) -> Result<(Option<Bytes>, Result<Value, Unanswered>), Unanswered> {
+        let mut get = Cmd::with_capacity(2, key.len() + 8);
+        get.arg("GET").arg(key);
+        let answers = self.pipeline(keys, &[get, script.by_digest(keys, arguments)]).await?;
+        let [kept, said] = <[_; 2]>::try_from(answers).map_err(|_| self.0.refused())?;
+        match kept? {
+            Value::BulkString(bytes) => Ok((Some(Bytes::from(bytes)), said)),
+            Value::Nil => Ok((None, said)),
+            _ => Err(self.0.refused()),
+        }
+    }
+
+    /// Runs a script some time soon, if its node knows it; or not, as what is kept ([`Self::set`]).
+    pub fn eval_soon(&self, script: &Script, keys: &[&str], arguments: &[&[u8]]) {
+        if let Some(first) = keys.first() {
+            self.write(script.by_digest(keys, arguments), first, arguments.iter().map(|argument| argument.len()).sum());
+        }
+    }
+
     /// Asks several things of the keys of one slot in one write; one answer for each. Waits at most `LIMIT`.
     ///
     /// # Errors
@@ -169,6 +198,8 @@ impl RedisClient {
                 // While a slot moves some of its keys are here and some are there.
                 Err(error) => match node::judge(&error) {
                     Trouble::Moved(_) | Trouble::Ask(_) => self.0.ask(command, slot, until).await,
+                    // It will be brought along when it is asked for by itself.
+                    Trouble::NoScript => Err(Unanswered::Refused),
                     trouble => Err(self.0.count(&trouble)),
                 },
             });

@@ -75,15 +75,20 @@ struct House {
 
 impl House {
     async fn start(count: usize, upstream: Upstream) -> Self {
+        Self::on(count, upstream, "").await
+    }
+
+    /// `more`: what the route says beside.
+    async fn on(count: usize, upstream: Upstream, more: &str) -> Self {
         let cluster = RedisCluster::start().unwrap();
         let text = format!(
             "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: p}}\nspec:\n  retry: {{attempts: 1}}\n  providers:\n  \
              - {{name: one, type: OpenAICompatible, url: \"http://{}\"}}\n---\n\
              apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: warm}}\nspec:\n  providers:\n  \
              - {{name: one, type: Simulated}}\n---\n\
-             apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n  coalesce: {{scope: Cluster}}\n  \
+             apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec:\n  coalesce: {{scope: Cluster}}\n{more}  \
              rules:\n  - {{name: warm, matches: [{{model: {{prefix: warm}}}}], targets: [{{poolRef: {{name: warm}}}}]}}\n  \
-             - {{name: all, matches: [{{model: {{exact: m}}}}], targets: [{{poolRef: {{name: p}}}}]}}\n",
+             - {{name: all, matches: [{{model: {{prefix: m}}}}], targets: [{{poolRef: {{name: p}}}}]}}\n",
             upstream.address
         );
         let urls = cluster.urls().join(",");
@@ -569,6 +574,45 @@ async fn a_miss_that_nobody_else_asks_for_costs_two_questions_to_redis() {
     assert_eq!((asked("claim"), asked("poll")), (20, 0));
     // One more where the answer took its time.
     assert!((20..=30).contains(&asked("publish")), "{}", asked("publish"));
+}
+
+#[tokio::test(flavor = "local")]
+async fn with_a_cache_behind_it_an_answer_is_fetched_once_whenever_who_wants_it_comes() {
+    const CACHE: &str = "  cache: {ttl: 1h, scope: Route, memory: {maxEntries: 0}, redis: {enabled: true}}\n";
+    let open = Gate::default();
+    open.open();
+    let house = House::on(3, gated(&open), CACHE).await;
+    for round in 0..20_usize {
+        let model = format!("m-{round}");
+        let mut all = Vec::new();
+        // Some come before it is there, some while it is being kept, some when it is.
+        for call in 0..24_usize {
+            let form = if (call + round) % 3 == 0 { STREAM } else { WHOLE };
+            let (client, model) = (house.proxies[(call + round) % 3].client(), model.clone());
+            all.push((form, tokio::task::spawn_local(async move { client.send(form.request(&model)).await })));
+            if call % 4 == round % 4 {
+                tokio::time::sleep(Duration::from_millis(u64::try_from(call / 4).unwrap())).await;
+            }
+        }
+        for (form, answer) in all {
+            form.assert_whole(&answer.await.unwrap().unwrap());
+        }
+        assert_eq!(house.upstream.calls(), u64::try_from(round + 1).unwrap());
+    }
+    // A kept answer lies in the slot of its flight.
+    let keys = house.cluster.keys().unwrap();
+    let kept = keys.iter().filter(|key| key.contains(":cache:")).count();
+    assert!(kept >= 20 && keys.iter().all(|key| !key.ends_with(":cache")), "{keys:?}");
+    // One who wants it fresh fetches it, and the others have that.
+    let mut fresh = WHOLE.request("m-0");
+    fresh.headers_mut().insert("cache-control", "no-cache".parse().unwrap());
+    WHOLE.assert_whole(&house.proxies[0].client().send(fresh).await.unwrap());
+    assert_eq!(house.upstream.calls(), 21);
+    for proxy in &house.proxies {
+        let answer = proxy.client().send(WHOLE.request("m-0")).await.unwrap();
+        assert_eq!(answer.header("x-sluicegate-cache"), "redis");
+    }
+    assert_eq!(house.upstream.calls(), 21);
 }
 
 /// True for the key of a lease: while it is there, its flight is under way.

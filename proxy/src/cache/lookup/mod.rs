@@ -83,6 +83,27 @@ pub struct RedisQuestion {
     form: AnswerForm,
     lifetime: Lifetime,
     dialect: Dialect,
+    slot: Option<Key>,
+}
+
+impl RedisQuestion {
+    /// The key of the call.
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The place of the answer in Redis: in the slot of another key, if so is said.
+    #[must_use]
+    pub fn place(&self) -> String {
+        place(&self.key, self.slot.as_ref())
+    }
+
+    /// The same of an answer that is kept in the slot of another key.
+    #[must_use]
+    pub fn in_slot_of(self, slot: Option<Key>) -> Self {
+        Self { slot, ..self }
+    }
 }
 
 impl Store {
@@ -115,7 +136,7 @@ impl Store {
             None => AnswerForm::Whole,
         };
         let lifetime = Lifetime { ttl: plan.settings.ttl.get(), max_age: wish.max_age };
-        let question = RedisQuestion { key, form, lifetime, dialect: asked.dialect };
+        let question = RedisQuestion { key, form, lifetime, dialect: asked.dialect, slot: None };
         if !lifetime.ttl.min(lifetime.max_age).is_zero() {
             if let Some(hit) = self.in_memory(plan, &key, form, lifetime) {
                 return Ok(CacheLookup::Hit(hit));
@@ -129,16 +150,25 @@ impl Store {
 
     /// Looks in Redis.
     pub async fn ask_redis(self: &Rc<Self>, plan: &Arc<Plan>, question: RedisQuestion) -> CacheLookup {
-        let RedisQuestion { key, form, lifetime, .. } = &question;
-        match self.in_redis(plan, key, *form, *lifetime).await {
+        let kept = match &self.remote {
+            Some(remote) => remote.get(&question.place()).await.ok().flatten(),
+            None => None,
+        };
+        self.heard(plan, &question, kept.as_ref())
+    }
+
+    /// The outcome of a question of which this is what Redis keeps.
+    pub fn heard(self: &Rc<Self>, plan: &Arc<Plan>, question: &RedisQuestion, kept: Option<&Bytes>) -> CacheLookup {
+        let hit = kept.and_then(|kept| self.told_by_redis(plan, question, kept));
+        match hit {
             Some(hit) => CacheLookup::Hit(hit),
-            None => self.missed(plan, &question),
+            None => self.missed(plan, question),
         }
     }
 
     fn missed(self: &Rc<Self>, plan: &Arc<Plan>, question: &RedisQuestion) -> CacheLookup {
         self.stats().misses.add();
-        CacheLookup::Lead(Lead::new(self, plan, question.key, question.dialect))
+        CacheLookup::Lead(Lead::new(self, plan, question.key, question.dialect).in_slot_of(question.slot))
     }
 
     fn in_memory(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
@@ -148,10 +178,9 @@ impl Store {
         Some(Hit { body, stream: form.is_stream(), coding, layer: Layer::Memory, age, meta })
     }
 
-    async fn in_redis(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
-        let remote = self.remote.as_ref().filter(|_| plan.settings.redis)?;
-        let bytes = remote.get(&place(key)).await.ok()??;
-        let Some((entry, readable)) = self.read(&bytes, form) else {
+    fn told_by_redis(&self, plan: &Plan, question: &RedisQuestion, kept: &Bytes) -> Option<Hit> {
+        let RedisQuestion { key, form, lifetime, .. } = *question;
+        let Some((entry, readable)) = self.read(kept, form) else {
             self.stats().corrupt.add();
             return None;
         };
@@ -164,10 +193,10 @@ impl Store {
         self.stats().redis_hits.add();
         let meta = Arc::clone(&entry.meta);
         if let Some(memory) = &plan.memory
-            && self.shared.promotions.hit(key, plan.settings.promotion, now)
+            && self.shared.promotions.hit(&key, plan.settings.promotion, now)
         {
             self.stats().promotions.add();
-            memory.put(*key, entry);
+            memory.put(key, entry);
         }
         let age = meta.stored_at.age(now);
         Some(Hit { body, stream: form.is_stream(), coding, layer: Layer::Redis, age, meta })

@@ -94,7 +94,7 @@ async fn look_up(store: &Rc<Store>, plan: &Arc<Plan>) -> CacheLookup {
 
 fn keep(store: &Store, plan: &Plan, found: &CacheLookup, whole: &str) {
     let CacheLookup::Lead(lead) = found else { panic!("{found:?} is no lead") };
-    store.put(plan, *lead.key(), entry(store, whole));
+    store.put(plan, (*lead.key(), None), entry(store, whole));
 }
 
 fn hit(found: CacheLookup) -> Hit {
@@ -211,7 +211,7 @@ fn nonsense_in_redis_is_a_miss() {
         let remote = store.remote.as_ref().unwrap();
         until("the connection", || remote.is_ready()).await;
         let CacheLookup::Lead(lead) = look_up(&store, &plan).await else { panic!("a hit in an empty cache") };
-        remote.set(&place(lead.key()), b"SGC\x01 nonsense", Duration::from_secs(60));
+        remote.set(&place(lead.key(), None), b"SGC\x01 nonsense", Duration::from_secs(60));
         for _ in 0..100 {
             assert_eq!(look_up(&store, &plan).await.as_str(), "miss");
             if shared.stats().corrupt.get() > 0 {
