@@ -219,11 +219,14 @@ impl BudgetUnit {
         if self == Self::Tokens {
             return amount.to_string();
         }
-        let (whole, fraction) = (amount / DOLLAR, format!("{:012}", amount % DOLLAR));
-        match fraction.trim_end_matches('0') {
-            "" => whole.to_string(),
-            fraction => format!("{whole}.{fraction:0<2}"),
+        let (whole, mut fraction, mut digits) = (amount / DOLLAR, amount % DOLLAR, 12);
+        if fraction == 0 {
+            return whole.to_string();
         }
+        while digits > 2 && fraction.is_multiple_of(10) {
+            (fraction, digits) = (fraction / 10, digits - 1);
+        }
+        format!("{whole}.{fraction:0digits$}")
     }
 }
 

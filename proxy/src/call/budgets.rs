@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use sluicegate_config::{BudgetUnit, Price};
-use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
 
 use crate::api::limit_headers::sends_a_bill;
@@ -16,6 +15,7 @@ use crate::pricing::cost;
 use crate::state::{Provider, Rule, TargetRef};
 
 use super::inbound::InboundCall;
+use super::prompt_size::PricedExtras;
 use super::stored_object::StoredObject;
 use super::times::Times;
 use super::{background, outgoing, part_prices};
@@ -67,7 +67,7 @@ pub(super) fn demands<'a>(
         );
     }
     let input = call.prompt_tokens();
-    let answers = if call.operation.generates() { estimate::answers_of_body(&call.body) } else { 0 };
+    let answers = if call.operation.generates() { call.answers() } else { 0 };
     let demand = |budget: &'a PreparedBudget| {
         let typical = || call.context.worker.limiter.budgets().shared().typical(budget);
         let output = if answers == 0 { 0 } else { call.peek.max_tokens.unwrap_or_else(typical) };
@@ -159,11 +159,10 @@ fn targets(rule: &Rule) -> impl Iterator<Item = (&TargetRef, bool)> {
 /// The most that so many tokens cost: a provider may take the prompt for new, or write it to its cache; what the call sends or asks for
 /// beside texts may be all of it, and a dearer tier may answer.
 fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u64 {
-    let says = |word: &str| memchr::memmem::find(&call.body, word.as_bytes()).is_some();
+    let PricedExtras { audio, images, hour, priority } = call.extras();
     let fresh = Usage { input, output, ..Usage::default() };
     let reasoned = Usage { reasoning: output, ..fresh };
     let written = Usage { cache_write: input, ..reasoned };
-    let (audio, images) = (says("audio"), says("image"));
     let media = Usage {
         audio_input: if audio { input } else { 0 },
         audio_output: if audio { output } else { 0 },
@@ -171,8 +170,8 @@ fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u6
         image_output: if images && !audio { output } else { 0 },
         ..fresh
     };
-    let for_an_hour = Usage { cache_write_1h: if says("\"1h\"") { input } else { 0 }, ..written };
-    let tiers = [Some(ServiceTier::Standard), says("\"priority\"").then_some(ServiceTier::Priority)];
+    let for_an_hour = Usage { cache_write_1h: if hour { input } else { 0 }, ..written };
+    let tiers = [Some(ServiceTier::Standard), priority.then_some(ServiceTier::Priority)];
     let ways = [fresh, reasoned, written, media, for_an_hour].into_iter();
     let costs = ways.flat_map(|usage| tiers.into_iter().flatten().map(move |tier| Usage { tier, ..usage }));
     costs.filter_map(|usage| cost(&usage, price)).map(|cost| cost.0).max().unwrap_or_default()

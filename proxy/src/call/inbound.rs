@@ -27,6 +27,7 @@ use super::caller::Addressed;
 use super::context::CallContext;
 use super::neutral::NeutralCell;
 use super::passed;
+use super::prompt_size::CallSize;
 use super::stored_call::StoredCall;
 use super::stored_object::StoredObject;
 
@@ -72,6 +73,8 @@ pub(super) struct InboundCall {
     neutral: NeutralCell,
     /// The amount that it asks for, as it came.
     asks: OnceCell<AskedAmount>,
+    /// The size of its body, as it is.
+    pub(super) size: CallSize,
     /// The models that it names beside its own.
     others: OnceCell<OtherModels>,
     /// The changes that its rule has made.
@@ -191,6 +194,7 @@ impl InboundCall {
             model,
             neutral: NeutralCell::default(),
             asks: OnceCell::new(),
+            size: CallSize::default(),
             others: OnceCell::new(),
             changes: None,
             cache_plan: Cell::default(),
@@ -343,6 +347,7 @@ impl InboundCall {
             model: self.model.clone(),
             neutral: NeutralCell::default(),
             asks: OnceCell::from(self.asks()),
+            size: CallSize::default(),
             others: OnceCell::new(),
             changes: self.changes.clone(),
             cache_plan: self.cache_plan.clone(),

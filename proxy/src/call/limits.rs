@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use sluicegate_config::LimitUnit;
-use sluicegate_dialects::{Dialect, estimate};
+use sluicegate_dialects::Dialect;
 
 use crate::account::{Costs, Held, Settlement};
 use crate::api::limit_headers::{BEGINNINGS, names, says_a_time};
@@ -283,7 +283,7 @@ fn output_tokens(call: &InboundCall) -> (u64, Option<u64>) {
     if !call.operation.generates() {
         return (1, Some(0));
     }
-    let answers = estimate::answers_of_body(&call.body);
+    let answers = call.answers();
     (answers, call.peek.max_tokens.map(|each| each.saturating_mul(answers)))
 }
 

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use sluicegate_config::Strategy;
-use sluicegate_dialects::estimate;
 use sluicegate_dialects::hub::Usage;
 
 use crate::balance::{Candidate, Measure};
@@ -107,7 +106,7 @@ impl<'a> Weighing<'a> {
 fn likely(call: &InboundCall) -> Usage {
     let answers = if call.operation.generates() { ANSWER } else { 0 };
     let output = call.peek.max_tokens.map_or(answers, |most| most.min(answers));
-    Usage { input: estimate::tokens_of_body(&call.body), output, ..Usage::default() }
+    Usage { input: call.prompt_estimate(), output, ..Usage::default() }
 }
 
 /// The cost that a call most likely has at a provider, in picodollars; `None`: nobody knows its price.
