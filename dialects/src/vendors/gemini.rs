@@ -33,21 +33,30 @@ pub(crate) struct Gemini {
     pub(crate) signed_calls: bool,
     /// True if a tool's result may hold pictures; else they stand behind it.
     pub(crate) pictures_in_results: bool,
+    /// True if it goes on with a last turn of its own; others refuse one.
+    pub(crate) goes_on: bool,
     /// True if it takes a form for its answer beside tools.
     pub(crate) format_beside_tools: bool,
 }
 
 const LEVELS: &[&str] = &["minimal", "low", "medium", "high"];
+/// The levels since 3.7: "Thinking level MINIMAL is not supported for this model", they say to the least one.
+const NEWEST: &[&str] = &["low", "medium", "high"];
 
 /// Beginnings of models' names, and the facts known of each. The first that fits counts.
-const MODELS: [(&str, Gemini); 8] = [
+const MODELS: [(&str, Gemini); 13] = [
     ("gemini-1", old(GeminiThinking::Never, 8192)),
     ("gemini-2.0", old(GeminiThinking::Never, 8192)),
     ("gemini-2.5-pro", old(GeminiThinking::Budget { least: 128, most: 32_768 }, 65_536)),
     ("gemini-2.5-flash-lite", old(GeminiThinking::Budget { least: 0, most: 24_576 }, 65_536)),
     ("gemini-2.5-flash", old(GeminiThinking::Budget { least: 0, most: 24_576 }, 65_536)),
-    ("gemini-3-pro", new(&["low", "high"])),
-    ("gemini-3.1-pro", new(&["low", "medium", "high"])),
+    ("gemini-3-pro", first(&["low", "high"])),
+    ("gemini-3-", first(LEVELS)),
+    ("gemini-3.1-pro", first(&["low", "medium", "high"])),
+    ("gemini-3.1-", first(LEVELS)),
+    ("gemini-3.5-flash-lite", new(LEVELS)),
+    ("gemini-3.5-", first(LEVELS)),
+    ("gemini-3.6-", new(LEVELS)),
     ("gemma-", old(GeminiThinking::Never, 8192)),
 ];
 
@@ -57,6 +66,7 @@ const fn old(thinking: GeminiThinking, max_output: u64) -> Gemini {
         thinking,
         signed_calls: false,
         pictures_in_results: false,
+        goes_on: true,
         format_beside_tools: false,
     }
 }
@@ -68,8 +78,14 @@ const fn new(levels: &'static [&'static str]) -> Gemini {
         thinking,
         signed_calls: true,
         pictures_in_results: true,
+        goes_on: false,
         format_beside_tools: true,
     }
+}
+
+/// The first of this generation, which go on with a turn of their own.
+const fn first(levels: &'static [&'static str]) -> Gemini {
+    Gemini { goes_on: true, ..new(levels) }
 }
 
 /// The facts known of a model; `models/` may stand before its name.
@@ -77,9 +93,9 @@ pub(crate) fn gemini(model: &str) -> Gemini {
     let name = model.rsplit('/').next().unwrap_or(model);
     let row = MODELS.iter().find(|(start, _)| name.starts_with(start)).map(|(_, row)| *row);
     row.unwrap_or(match name.starts_with("gemini-3") {
-        true => new(LEVELS),
+        true => new(NEWEST),
         // A name that nobody knows: its limit is its own.
-        false => Gemini { max_output: None, signed_calls: name.starts_with("gemini-"), ..new(LEVELS) },
+        false => Gemini { max_output: None, signed_calls: name.starts_with("gemini-"), ..new(NEWEST) },
     })
 }
 
@@ -93,6 +109,11 @@ mod tests {
         assert_eq!(gemini("gemini-2.5-pro").thinking, GeminiThinking::Budget { least: 128, most: 32_768 });
         assert_eq!(gemini("gemini-3-pro-preview").thinking, GeminiThinking::Level(&["low", "high"]));
         assert_eq!(gemini("gemini-3.5-flash").thinking, GeminiThinking::Level(LEVELS));
+        assert_eq!(gemini("gemini-3.8-flash").thinking, GeminiThinking::Level(NEWEST));
+        let goes_on = ["gemini-2.5-pro", "gemini-3-flash", "gemini-3.1-pro", "gemini-3.5-flash", "gemma-3"];
+        assert!(goes_on.iter().all(|model| gemini(model).goes_on));
+        let refuses = ["gemini-3.5-flash-lite", "gemini-3.6-flash", "gemini-3.8-flash", "gemini-flash-latest"];
+        assert!(!refuses.iter().any(|model| gemini(model).goes_on));
         assert_eq!((gemini("gemini-4").max_output, gemini("gemini-4").signed_calls), (None, true));
         assert!(!gemini("tuned-model").signed_calls);
         assert!(!gemini("gemini-2.5-pro").format_beside_tools && gemini("gemini-flash-latest").format_beside_tools);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::draft::Draft;
 use super::{write_parts, write_settings, write_tools};
 use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::continuation::PROMPT;
 use crate::format_in_words::in_words;
 use crate::hub::{Call, Content, Message, Role};
 use crate::spoke::PartPath;
@@ -53,6 +54,11 @@ fn body(call: &Call, draft: &mut Draft<'_>) -> Result<Option<u64>, Refusal> {
         content("user", &[Cow::Borrowed(".")], draft);
     }
     write_parts::turns(&turns, draft)?;
+    let calls = |message: &Message| message.parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
+    let ends_with_its_own = turns.last().is_some_and(|last| last.role == Role::Assistant && !calls(last));
+    if ends_with_its_own && !draft.model.goes_on && !draft.same() {
+        content("user", &[Cow::Borrowed(PROMPT)], draft);
+    }
     if draft.json.is_bare() {
         return Err(Refusal::field("messages", "at least one message with content is required"));
     }

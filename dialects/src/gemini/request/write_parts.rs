@@ -130,7 +130,8 @@ fn model_turn(turn: &[&Message], names: &mut CalledNames, draft: &mut Draft<'_>)
     Ok(())
 }
 
-/// A turn of the user's: the tools' results first, which have to follow their calls at once.
+/// A turn of the user's: the tools' results first, which have to follow their calls at once. What else is in it is a content of its own
+/// behind them: Vertex AI refuses one with both (as it says, "Requests ending with a model turn are not supported").
 fn user_turn(turn: &[&Message], names: &CalledNames, draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let mut behind = Vec::new();
     let is_result = |part: &Part| matches!(part.content, Content::ToolResult { .. });
@@ -139,6 +140,17 @@ fn user_turn(turn: &[&Message], names: &CalledNames, draft: &mut Draft<'_>) -> R
             result(message, index, names, &mut behind, draft)?;
             draft.cache(part.cache.as_ref());
         }
+    }
+    let has_results = turn.iter().any(|message| message.parts.iter().any(is_result));
+    let is_said = |part: &&Part| !matches!(&part.content, Content::Text { text, .. } if text.is_empty());
+    let says_more =
+        |message: &&Message| message.parts.iter().filter(|part| !is_result(part)).any(|part| is_said(&part));
+    if !draft.same() && has_results && (!behind.is_empty() || turn.iter().any(says_more)) {
+        draft.json.close(b']');
+        draft.json.close(b'}');
+        draft.json.open(b'{');
+        draft.json.text_field("role", "user");
+        draft.json.open_field("parts", b'[');
     }
     for (message, index, inner, part) in behind {
         media(&part.content, draft).map_err(|why| draft.refuse(message, (index, Some(inner)), why))?;
