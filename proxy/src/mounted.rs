@@ -10,6 +10,9 @@ use arc_swap::ArcSwap;
 /// The interval at which files are looked at: a Secret mounted in Kubernetes changes by a swapped link, which watches miss.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// The mark of its byte order that a text may begin with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Files, and what was last read from them that could be used.
 #[derive(Debug)]
 pub(crate) struct MountedFiles<T> {
@@ -79,6 +82,13 @@ impl<T> MountedFiles<T> {
 }
 
 fn texts(paths: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
-    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("can not read {}", path.display()));
+    let read = |path: &PathBuf| {
+        let mut text = std::fs::read(path).with_context(|| format!("can not read {}", path.display()))?;
+        // Some editors begin a file with it: it is no letter of a key, and no line of PEM.
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
+        }
+        Ok(text)
+    };
     paths.iter().map(read).collect()
 }

@@ -76,6 +76,8 @@ mod tests {
         let id = SealedId { target: 1, id: "resp_1".to_owned() };
         let sealed = file.current().seal(&[0; 32], IdKind::Response, &id).unwrap();
         assert!(!file.0.refresh().unwrap());
+        write(&format!("\u{feff}{one}\n"));
+        assert!(!file.0.refresh().unwrap(), "a mark of its byte order is no part of the first key");
         write(&format!("{two}\r\n{one}\n"));
         assert!(file.0.refresh().unwrap());
         assert_eq!(file.current().open(&[0; 32], IdKind::Response, &sealed), Some(id));
