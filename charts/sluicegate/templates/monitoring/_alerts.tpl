@@ -2,7 +2,7 @@
 {{- define "sluicegate.alerts" -}}
 {{- $series := include "sluicegate.selectSeries" . -}}
 {{- $gateway := printf "%s/%s" .Release.Namespace (include "sluicegate.fullname" .) -}}
-- name: {{ printf "sluicegate.%s" (include "sluicegate.fullname" .) }}
+- name: "{{ printf "sluicegate.%s" (include "sluicegate.fullname" .) }}"
   rules:
   - alert: SluicegateCallsFail
     {{- $lost := include "sluicegate.growth" (list . "sluicegate_requests_total" ",outcome=~\"failed|upstream_cut|timed_out\"" "10m") }}
