@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 
+use crate::count::Count;
+
 /// The interval at which files are looked at: a Secret mounted in Kubernetes changes by a swapped link, which watches miss.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -23,6 +25,8 @@ pub(crate) struct MountedFiles<T> {
     current: ArcSwap<T>,
     /// The texts that were last taken.
     taken: Mutex<Vec<Vec<u8>>>,
+    /// The looks that found what can not be used.
+    failures: Count,
 }
 
 impl<T> MountedFiles<T> {
@@ -38,7 +42,7 @@ impl<T> MountedFiles<T> {
         let paths: Box<[PathBuf]> = paths.iter().map(PathBuf::from).collect();
         let texts = texts(&paths)?;
         let current = ArcSwap::from_pointee(parse(&texts)?);
-        Ok(Self { holds, paths, parse, current, taken: Mutex::new(texts) })
+        Ok(Self { holds, paths, parse, current, taken: Mutex::new(texts), failures: Count::default() })
     }
 
     /// The value that they hold now.
@@ -46,11 +50,24 @@ impl<T> MountedFiles<T> {
         self.current.load_full()
     }
 
+    /// The number of looks that found what can not be used.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.get()
+    }
+
     /// Reads the files again and takes them if they changed; says whether they did.
     ///
     /// # Errors
     /// As `read`; what is in use stays.
     pub(crate) fn refresh(&self) -> anyhow::Result<bool> {
+        let refreshed = self.take();
+        if refreshed.is_err() {
+            self.failures.add();
+        }
+        refreshed
+    }
+
+    fn take(&self) -> anyhow::Result<bool> {
         let texts = texts(&self.paths)?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if *taken == texts {

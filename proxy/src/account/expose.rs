@@ -62,6 +62,7 @@ impl Collector for Exposition {
         page.kept_responses(&self.0)?;
         page.memory(&self.0)?;
         page.log(&self.0)?;
+        page.files(&self.0)?;
         page.consumers(&self.0)?;
         page.limits(&self.0)?;
         page.tokens(&self.0)?;
