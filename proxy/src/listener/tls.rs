@@ -54,7 +54,7 @@ impl ServerIdentity {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// How the certificate stands, for metrics.
+    /// The facts of it that metrics tell.
     #[must_use]
     pub fn stat(&self) -> FileStat {
         let ends = self.0.0.current().end_entity_cert().ok().and_then(|certificate| certificate_end::end(certificate));

@@ -30,7 +30,7 @@ impl KeyFile {
         self.0.current()
     }
 
-    /// How they stand, for metrics.
+    /// The facts of them that metrics tell.
     pub(crate) fn stat(&self) -> FileStat {
         FileStat { file: "response_keys", failures: self.0.failures(), ends: None }
     }
