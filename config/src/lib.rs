@@ -37,6 +37,7 @@ mod request;
 pub mod rollout;
 mod service;
 mod snapshot;
+mod socket_address;
 mod stream_failover;
 mod target;
 
@@ -66,5 +67,6 @@ pub use provider_key::ProviderKey;
 pub use request::{Complexity, RequestChanges};
 pub use service::{ModelServer, ServicePort};
 pub use snapshot::*;
+pub use socket_address::socket_address;
 pub use stream_failover::StreamFailover;
 pub use target::{FallbackReason, Target};

@@ -32,6 +32,8 @@ pub struct Health {
     pub missing: Vec<String>,
     /// Namespaces in which nothing may be read.
     pub closed: Vec<String>,
+    /// The reason why the proxies' pods can not be seen.
+    pub unseen: Option<String>,
     /// The reason why nothing may be published.
     pub unpublishable: Option<String>,
 }
@@ -106,27 +108,41 @@ async fn healthz(State(pages): State<Pages>) -> Response {
 /// Ready once every list has been read and what is published has its owner, leading or not.
 async fn readyz(State(pages): State<Pages>) -> Response {
     match pages.health().await {
-        Some(Health { missing, closed, unpublishable: None }) if missing.is_empty() => ready(&closed).into_response(),
-        Some(Health { missing, unpublishable: Some(why), .. }) if missing.is_empty() => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
-        }
-        Some(health) => {
-            let text = format!("these lists have not been read yet: {}\n", health.missing.join(", "));
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
+        Some(health) => match unready(&health) {
+            None => ready(&health).into_response(),
+            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
+        },
         None => (StatusCode::SERVICE_UNAVAILABLE, "the operator does not answer\n").into_response(),
     }
 }
 
-/// The words of one that is ready.
-fn ready(closed: &[String]) -> String {
-    if closed.is_empty() {
-        return "ok\n".to_owned();
+/// The words of one that is not ready.
+fn unready(health: &Health) -> Option<String> {
+    let Health { missing, unseen, unpublishable, .. } = health;
+    if missing.is_empty() {
+        return unpublishable.as_ref().map(|why| format!("{why}\n"));
     }
-    let closed = closed.join(", ");
-    format!(
-        "ok, but nothing may be read in {closed}: the namespace has gone, or the Role that lets the operator read it\n"
-    )
+    let unseen =
+        unseen.as_ref().map(|why| format!("\nthe proxies' pods can not be seen, and no status is written: {why}"));
+    Some(format!("these lists have not been read yet: {}{}\n", missing.join(", "), unseen.unwrap_or_default()))
+}
+
+/// The words of one that is ready.
+fn ready(health: &Health) -> String {
+    let Health { closed, unseen, .. } = health;
+    let mut faults = Vec::new();
+    if !closed.is_empty() {
+        let closed = closed.join(", ");
+        faults.push(format!(
+            "nothing may be read in {closed}: the namespace has gone, or the Role that lets the operator read it"
+        ));
+    }
+    faults.extend(
+        unseen
+            .as_ref()
+            .map(|why| format!("the proxies' pods can not be seen, and statuses tell of those that were known: {why}")),
+    );
+    if faults.is_empty() { "ok\n".to_owned() } else { format!("ok, but {}\n", faults.join("; and ")) }
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
@@ -138,5 +154,28 @@ async fn metrics(State(pages): State<Pages>) -> Response {
             ([(header::CONTENT_TYPE, kind)], text).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_read_is_told_ready_or_not() {
+        let well = Health::default();
+        assert_eq!((unready(&well), ready(&well)), (None, "ok\n".to_owned()));
+        let blind = Health { unseen: Some("pods is forbidden (403)".to_owned()), ..Health::default() };
+        assert!(unready(&blind).is_none(), "what was seen stands");
+        assert!(
+            ready(&blind).starts_with("ok, but the proxies' pods can not be seen") && ready(&blind).contains("403")
+        );
+        let unlisted = Health { missing: vec!["pods".to_owned()], ..blind };
+        let why = unready(&unlisted).unwrap();
+        assert!(why.starts_with("these lists have not been read yet: pods\n") && why.contains("forbidden"), "{why}");
+        let closed = Health { closed: vec!["a".to_owned()], ..Health::default() };
+        assert!(ready(&closed).starts_with("ok, but nothing may be read in a: "));
+        let unowned = Health { unpublishable: Some("no owner".to_owned()), ..Health::default() };
+        assert_eq!(unready(&unowned).as_deref(), Some("no owner\n"));
     }
 }

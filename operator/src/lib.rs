@@ -23,4 +23,5 @@ pub mod status;
 pub mod status_writer;
 pub mod token;
 pub mod watch;
+mod watch_pause;
 pub mod world;

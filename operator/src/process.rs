@@ -111,7 +111,9 @@ impl Operator {
     async fn live(self, listener: TcpListener) -> anyhow::Result<()> {
         let (mut end, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut tasks = JoinSet::new();
-        self.answer(listener, &mut tasks);
+        let world = Rc::clone(&self.world);
+        let rollout = Rc::new(Rollout::new(Box::new(move || world.borrow().token().map(str::to_owned))));
+        self.answer(listener, Rc::clone(&rollout), &mut tasks);
         let watches = Watches {
             client: self.client.clone(),
             world: Rc::clone(&self.world),
@@ -127,8 +129,6 @@ impl Operator {
             let candidate = Rc::clone(&candidate);
             tasks.spawn_local(async move { candidate.contend().await });
         }
-        let world = Rc::clone(&self.world);
-        let rollout = Rc::new(Rollout::new(Box::new(move || world.borrow().token().map(str::to_owned))));
         let keeper = self.keeper();
         tasks.spawn_local(async move { keeper.keep().await });
         let (following, client) = (Rc::clone(&rollout), self.client.clone());
@@ -200,7 +200,7 @@ impl Operator {
     }
 
     /// Pages run where anything may; what they ask is answered from here.
-    fn answer(&self, listener: TcpListener, tasks: &mut JoinSet<()>) {
+    fn answer(&self, listener: TcpListener, rollout: Rc<Rollout>, tasks: &mut JoinSet<()>) {
         let mut registry = Registry::default();
         self.metrics.register(&mut registry);
         let (questions, mut asked) = mpsc::channel::<Question>(8);
@@ -213,9 +213,12 @@ impl Operator {
                 metrics.is_leader.set(i64::from(leadership.holds()));
                 metrics.queued.set(i64::try_from(world.queue.waiting()).unwrap_or(i64::MAX));
                 // Whoever asked may have left.
-                let (missing, unpublishable) = (world.lists.awaited(), world.unpublishable());
+                let (mut missing, unpublishable) = (world.lists.awaited(), world.unpublishable());
+                if !rollout.is_listed() {
+                    missing.push("pods".to_owned());
+                }
                 let closed = world.lists.closed().into_iter().map(str::to_owned).collect();
-                drop(answer.send(Health { missing, closed, unpublishable }));
+                drop(answer.send(Health { missing, closed, unseen: rollout.failing(), unpublishable }));
             }
         });
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use sluicegate_config::compile::ModelClaims;
+use sluicegate_config::socket_address;
 
 use crate::world::Watched;
 
@@ -66,7 +67,7 @@ pub struct Run {
     #[arg(long, env = "SLUICEGATE_PRICES", value_name = "FILE")]
     pub prices: Option<PathBuf>,
     /// Health, readiness and metrics.
-    #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9091")]
+    #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9091", value_parser = socket_address)]
     pub admin_listen: SocketAddr,
     /// True if replicas elect the one that writes. `false` is for one that is surely alone.
     #[arg(long, env = "SLUICEGATE_LEADER_ELECT", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
@@ -187,6 +188,8 @@ mod tests {
             matches!(settings.command, Some(Command::Run(run)) if !run.leader_elect && run.watched() == Watched::All)
         );
         assert!(Settings::try_parse_from(["x", "--gateway", "No.Label"]).is_err());
+        assert!(Settings::try_parse_from(["x", "--gateway", "gw", "--admin-listen", ":::9090"]).is_ok());
+        assert!(Settings::try_parse_from(["x", "--gateway", "gw", "--admin-listen", "localhost:9090"]).is_err());
         assert!(Settings::try_parse_from(["x", "--gateway", "gw", "--model-claims", "gpt-*"]).is_err());
         assert!(Settings::try_parse_from(["x", "compile", "--manifests", "dir", "-o", "json"]).is_ok());
         assert!(Settings::try_parse_from(["x", "crds"]).is_ok());

@@ -16,7 +16,6 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::{GroupVersionKind, PartialObjectMeta};
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -28,6 +27,7 @@ use tokio::task::JoinSet;
 use crate::client::error_text;
 use crate::metrics::{Metrics, Watch};
 use crate::owner::OwnerReporter;
+use crate::watch_pause::paced;
 use crate::world::{Key, Name, Named, Scope, Shared, Source};
 
 /// The wait between two reads of namespaces that cannot be watched, since that is a right on the whole cluster.
@@ -309,13 +309,13 @@ impl Watches {
     }
 
     /// Follows a watch for ever; one that breaks is begun again, after a while that grows.
-    async fn follow<T>(
+    async fn follow<T: 'static>(
         &self,
         (source, scope): (Source, &Scope),
         stream: impl futures_util::Stream<Item = watcher::Result<Event<T>>> + Send + 'static,
         mut on: impl FnMut(Event<T>),
     ) {
-        let mut stream = stream.default_backoff().boxed();
+        let mut stream = std::pin::pin!(paced(stream));
         let mut last = String::new();
         while let Some(event) = stream.next().await {
             match event {

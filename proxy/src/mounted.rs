@@ -7,8 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 
+use crate::count::Count;
+
 /// The interval at which files are looked at: a Secret mounted in Kubernetes changes by a swapped link, which watches miss.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// The mark of its byte order that a text may begin with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Files, and what was last read from them that could be used.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub(crate) struct MountedFiles<T> {
     current: ArcSwap<T>,
     /// The texts that were last taken.
     taken: Mutex<Vec<Vec<u8>>>,
+    /// The looks that found what can not be used.
+    failures: Count,
 }
 
 impl<T> MountedFiles<T> {
@@ -35,7 +42,7 @@ impl<T> MountedFiles<T> {
         let paths: Box<[PathBuf]> = paths.iter().map(PathBuf::from).collect();
         let texts = texts(&paths)?;
         let current = ArcSwap::from_pointee(parse(&texts)?);
-        Ok(Self { holds, paths, parse, current, taken: Mutex::new(texts) })
+        Ok(Self { holds, paths, parse, current, taken: Mutex::new(texts), failures: Count::default() })
     }
 
     /// The value that they hold now.
@@ -43,11 +50,24 @@ impl<T> MountedFiles<T> {
         self.current.load_full()
     }
 
+    /// The number of looks that found what can not be used.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.get()
+    }
+
     /// Reads the files again and takes them if they changed; says whether they did.
     ///
     /// # Errors
     /// As `read`; what is in use stays.
     pub(crate) fn refresh(&self) -> anyhow::Result<bool> {
+        let refreshed = self.take();
+        if refreshed.is_err() {
+            self.failures.add();
+        }
+        refreshed
+    }
+
+    fn take(&self) -> anyhow::Result<bool> {
         let texts = texts(&self.paths)?;
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if *taken == texts {
@@ -79,6 +99,13 @@ impl<T> MountedFiles<T> {
 }
 
 fn texts(paths: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
-    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("can not read {}", path.display()));
+    let read = |path: &PathBuf| {
+        let mut text = std::fs::read(path).with_context(|| format!("can not read {}", path.display()))?;
+        // Some editors begin a file with it: it is no letter of a key, and no line of PEM.
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
+        }
+        Ok(text)
+    };
     paths.iter().map(read).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use ipnet::IpNet;
-use sluicegate_config::FEATURES;
+use sluicegate_config::{FEATURES, socket_address};
 
 use crate::outward::Ways;
 
@@ -38,14 +38,14 @@ pub struct Settings {
     #[arg(long, env = "SLUICEGATE_NAMESPACE", value_name = "NS", requires = "gateway", conflicts_with = "manifests", value_parser = label)]
     pub namespace: Option<String>,
     /// The address where calls come in. Port 0 takes a free one; the first log line says which.
-    #[arg(long, env = "SLUICEGATE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "SLUICEGATE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = socket_address)]
     pub listen: SocketAddr,
     /// The address where calls come in over TLS, beside `--listen`, which is plain then. Without it `--listen` speaks
     /// TLS once there is a certificate.
-    #[arg(long, env = "SLUICEGATE_TLS_LISTEN", value_name = "ADDR", requires = "tls_cert")]
+    #[arg(long, env = "SLUICEGATE_TLS_LISTEN", value_name = "ADDR", requires = "tls_cert", value_parser = socket_address)]
     pub tls_listen: Option<SocketAddr>,
     /// Health, readiness and metrics.
-    #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    #[arg(long, env = "SLUICEGATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = socket_address)]
     pub admin_listen: SocketAddr,
     /// Nodes of the Redis Cluster that shares cached answers, as URLs. Without it the cache is this process's own.
     #[arg(long, env = "SLUICEGATE_REDIS", value_name = "URL,URL…", value_delimiter = ',')]
@@ -387,6 +387,15 @@ mod tests {
         assert_eq!(settings.admin_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(settings.redis.len(), 2);
         assert_eq!(settings.limits.body_limit, 32 << 20);
+    }
+
+    #[test]
+    fn addresses_are_taken_with_brackets_and_without() {
+        let parse =
+            |address: &str| Settings::try_parse_from(["sluicegate-proxy", "--manifests", "x", "--listen", address]);
+        assert_eq!(parse(":::8080").unwrap().listen, parse("[::]:8080").unwrap().listen);
+        let error = parse("localhost:8080").unwrap_err().to_string();
+        assert!(error.contains("names such as localhost are not looked up"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A way to a server that can be frozen, as a network that is cut: connections stay open, and nothing passes on them.
+//! A way to a server that can be frozen, as a network that is cut: connections stay open, and nothing passes on them. Or the server is
+//! away: they end, and so does every new one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ pub struct Forwarder {
     /// Where it listens.
     pub address: SocketAddr,
     frozen: watch::Sender<bool>,
+    away: watch::Sender<bool>,
 }
 
 impl Forwarder {
@@ -24,22 +26,31 @@ impl Forwarder {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let (frozen, is_frozen) = watch::channel(false);
+        let ((frozen, is_frozen), (away, is_away)) = (watch::channel(false), watch::channel(false));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::spawn(move || {
-            let carrying = carry(listener, target, is_frozen);
+            let carrying = carry(listener, target, (is_frozen, is_away));
             tokio::task::LocalSet::new().block_on(&runtime, async { drop(carrying.await) });
         });
-        Ok(Self { address, frozen })
+        Ok(Self { address, frozen, away })
     }
 
     /// From now on nothing passes, or all of it does, what came meanwhile first.
     pub fn freeze(&self, frozen: bool) {
         self.frozen.send_replace(frozen);
     }
+
+    /// From now on every connection ends, or none does.
+    pub fn leave(&self, away: bool) {
+        self.away.send_replace(away);
+    }
 }
 
-async fn carry(listener: std::net::TcpListener, target: SocketAddr, frozen: watch::Receiver<bool>) -> io::Result<()> {
+async fn carry(
+    listener: std::net::TcpListener,
+    target: SocketAddr,
+    (frozen, away): (watch::Receiver<bool>, watch::Receiver<bool>),
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let ended = async {
         let mut frozen = frozen.clone();
@@ -51,8 +62,8 @@ async fn carry(listener: std::net::TcpListener, target: SocketAddr, frozen: watc
             accepted = listener.accept() => accepted?,
             () = &mut ended => return Ok(()),
         };
-        let mut waits = frozen.clone();
-        tokio::task::spawn_local(async move {
+        let (mut waits, mut leaves) = (frozen.clone(), away.clone());
+        let carried = async move {
             thawed(&mut waits).await?;
             let far = TcpStream::connect(target).await?;
             near.set_nodelay(true)?;
@@ -63,6 +74,13 @@ async fn carry(listener: std::net::TcpListener, target: SocketAddr, frozen: watc
             tokio::select! {
                 ended = there => ended,
                 ended = pass(far_reads, near_writes, waits) => ended,
+            }
+        };
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                biased;
+                _ = leaves.wait_for(|away| *away) => Ok(()),
+                ended = carried => ended,
             }
         });
     }

@@ -21,41 +21,56 @@
 {{/* Of `(list $ "component")`: what pods are selected by. Never changes in a release's life. */}}
 {{- define "sluicegate.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ include "sluicegate.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
-app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/name: "{{ include "sluicegate.name" $root }}"
+app.kubernetes.io/instance: "{{ $root.Release.Name }}"
+app.kubernetes.io/component: "{{ index . 1 }}"
 {{- end -}}
 
-{{/* Of `(list $ "component")`: on every object. */}}
+{{/*
+Of `(list $ "component")`: on every object. Of one that has labels of its own, `(list $ "component" "what.says.them" labels)`.
+*/}}
 {{- define "sluicegate.labels" -}}
 {{- $root := index . 0 -}}
-{{- range list "helm.sh/chart" "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" -}}
-{{- if hasKey (default dict $root.Values.commonLabels) . -}}
-{{- fail (printf "commonLabels: %s is the chart's own label; leave it out" .) -}}
-{{- end -}}
-{{- end -}}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+helm.sh/chart: "{{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}"
 {{ include "sluicegate.selector" . }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-{{- if not (hasKey (default dict $root.Values.commonLabels) "app.kubernetes.io/part-of") }}
-app.kubernetes.io/part-of: sluicegate
-{{- end }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{ include "sluicegate.furtherLabels" (list . "helm.sh/chart" "app.kubernetes.io/version" "app.kubernetes.io/managed-by") }}
+app.kubernetes.io/managed-by: "{{ $root.Release.Service }}"
 {{- end -}}
 
-{{/* Of `(list $ "component")`: on pods. Not the chart's version: a chart that changes nothing of a pod replaces none. */}}
+{{/* Of the same: on pods. Not the chart's version: a chart that changes nothing of a pod replaces none. */}}
 {{- define "sluicegate.podLabels" -}}
-{{- $root := index . 0 -}}
 {{ include "sluicegate.selector" . }}
-{{- if not (hasKey (default dict $root.Values.commonLabels) "app.kubernetes.io/part-of") }}
-app.kubernetes.io/part-of: sluicegate
-{{- end }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{ include "sluicegate.furtherLabels" (list .) }}
+{{- end -}}
+
+{{/*
+Of `(list of "label" …)`, where `of` is as above: the labels that may be another's, those of the values over the chart's, an object's own
+over those on every object. One that the chart gives itself is refused: those of a selector, those that something is found by, and the ones
+named here.
+*/}}
+{{- define "sluicegate.furtherLabels" -}}
+{{- $of := index . 0 -}}
+{{- $root := index $of 0 -}}
+{{- $found := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "sluicegate.dev/gateway" "sluicegate.dev/scrape" -}}
+{{- $every := concat $found (list "helm.sh/chart" "app.kubernetes.io/version" "app.kubernetes.io/managed-by") -}}
+{{- $labels := dict "app.kubernetes.io/part-of" "sluicegate" -}}
+{{- range $label, $value := default dict $root.Values.commonLabels -}}
+{{- if has $label $every -}}
+{{- fail (printf "commonLabels: %s is the chart's own label; leave it out" $label) -}}
+{{- end -}}
+{{- $_ := set $labels $label $value -}}
+{{- end -}}
+{{- if gt (len $of) 2 -}}
+{{- $own := concat $found (rest .) -}}
+{{- range $label, $value := default dict (index $of 3) -}}
+{{- if has $label $own -}}
+{{- fail (printf "%s: %s is the chart's own label; leave it out" (index $of 2) $label) -}}
+{{- end -}}
+{{- $_ := set $labels $label $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $labels -}}
 {{- end -}}
 
 {{- define "sluicegate.image" -}}

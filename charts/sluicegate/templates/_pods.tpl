@@ -22,15 +22,15 @@ refuses a user, a group or a volume's group outside of it: there none is asked f
 {{- with $root.Values.trustedCA -}}
 {{- if .configMapName }}
 - name: trusted-ca
-  configMap: {name: {{ .configMapName }}, items: [{key: {{ .key }}, path: ca.pem}]}
+  configMap: {name: "{{ .configMapName }}", items: [{key: "{{ .key }}", path: ca.pem}]}
 {{- else if .secretName }}
 - name: trusted-ca
-  secret: {secretName: {{ .secretName }}, items: [{key: {{ .key }}, path: ca.pem}]}
+  secret: {secretName: "{{ .secretName }}", items: [{key: "{{ .key }}", path: ca.pem}]}
 {{- end }}
 {{- end }}
 {{- if and (eq (index . 1) "operator") $root.Values.operator.priceList.enabled }}
 - name: prices
-  configMap: {name: {{ include "sluicegate.fullname" $root }}-prices}
+  configMap: {name: "{{ include "sluicegate.fullname" $root }}-prices"}
 {{- end }}
 {{- with (index $root.Values (index . 1)).extraVolumes }}
 {{ toYaml . }}
@@ -73,7 +73,7 @@ refuses a user, a group or a volume's group outside of it: there none is asked f
 {{- $part := index . 1 -}}
 {{- $values := index $root.Values $part -}}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: "{{ . }}"
 {{- end }}
 {{- with $values.affinity }}
 affinity: {{- toYaml . | nindent 2 }}

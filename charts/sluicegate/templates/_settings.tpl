@@ -1,7 +1,15 @@
+{{/* As it stands before a port. */}}
+{{- define "sluicegate.bindAddress" -}}
+{{- with .Values.proxy.bindAddress -}}
+{{- $bare := trimPrefix "[" . | trimSuffix "]" -}}
+{{- contains ":" $bare | ternary (printf "[%s]" $bare) $bare -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The environment of a proxy, without secrets: one variable per setting, named as its flag. */}}
 {{- define "sluicegate.environment" -}}
-SLUICEGATE_LISTEN: {{ printf "%s:8080" .Values.proxy.bindAddress | quote }}
-SLUICEGATE_ADMIN_LISTEN: {{ printf "%s:9090" .Values.proxy.bindAddress | quote }}
+SLUICEGATE_LISTEN: {{ printf "%s:8080" (include "sluicegate.bindAddress" .) | quote }}
+SLUICEGATE_ADMIN_LISTEN: {{ printf "%s:9090" (include "sluicegate.bindAddress" .) | quote }}
 {{- range $key, $value := .Values.proxy.settings }}
 {{- $name := printf "SLUICEGATE_%s" ($key | snakecase | upper) }}
 {{- if kindIs "slice" $value }}
@@ -19,7 +27,7 @@ SLUICEGATE_ADMIN_LISTEN: {{ printf "%s:9090" .Values.proxy.bindAddress | quote }
 SLUICEGATE_TLS_CERT: /etc/sluicegate/tls/tls.crt
 SLUICEGATE_TLS_KEY: /etc/sluicegate/tls/tls.key
 {{- if .Values.proxy.tls.plain.enabled }}
-SLUICEGATE_TLS_LISTEN: {{ printf "%s:8443" .Values.proxy.bindAddress | quote }}
+SLUICEGATE_TLS_LISTEN: {{ printf "%s:8443" (include "sluicegate.bindAddress" .) | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.proxy.responseKeys.secretName }}
@@ -45,10 +53,10 @@ SSL_CERT_DIR: {{ . }}
 {{- if or .proxy .secretName -}}
 {{- $egress := . -}}
 {{- range list "HTTPS_PROXY" "HTTP_PROXY" }}
-- name: {{ . }}
+- name: "{{ . }}"
   {{- if $egress.secretName }}
   valueFrom:
-    secretKeyRef: {name: {{ $egress.secretName }}, key: {{ $egress.secretKey }}}
+    secretKeyRef: {name: "{{ $egress.secretName }}", key: "{{ $egress.secretKey }}"}
   {{- else }}
   value: {{ $egress.proxy | quote }}
   {{- end }}
@@ -73,6 +81,9 @@ SSL_CERT_DIR: {{ . }}
 {{- range $at, $url := .Values.redis.urls -}}
 {{- if contains "@" $url -}}
 {{- fail (printf "redis.urls[%d] holds a login, which would stand in a ConfigMap; put it into a Secret and name that in redis.auth" $at) -}}
+{{- end -}}
+{{- if and (gt (len $.Values.redis.urls) 1) (regexMatch "^[a-z]+://[^/]+/0*[1-9]" $url) -}}
+{{- fail (printf "redis.urls[%d] names a database, and several URLs are nodes of a cluster, which has database 0 only; leave it out" $at) -}}
 {{- end -}}
 {{- end -}}
 {{- join "," .Values.redis.urls -}}

@@ -237,13 +237,15 @@ fn sealed(mut consumer: Consumer) -> Consumer {
 }
 
 /// The digest of a key, or why there is none.
-fn look(id: &CredentialId, inputs: &Inputs<'_>) -> Result<KeyDigest, (Reason, String)> {
+pub(super) fn look(id: &CredentialId, inputs: &Inputs<'_>) -> Result<KeyDigest, (Reason, String)> {
     let (secret, key, value) = credentials::find(id, "consumer", inputs)?;
-    // `echo key | base64` leaves a newline at the end; no caller sends it.
-    let value = value.expose().trim_ascii();
-    if !(SHORTEST..=LONGEST).contains(&value.len()) || !value.iter().all(u8::is_ascii_graphic) {
+    let length = value.excess().unwrap_or_else(|| value.trimmed().len());
+    let value = value.trimmed();
+    let fits = (SHORTEST..=LONGEST).contains(&length);
+    if !fits || !value.iter().all(u8::is_ascii_graphic) {
+        let length = if fits { String::new() } else { format!(", with {length} letters") };
         let message = format!(
-            "{key:?} of the Secret {secret} is no key that callers can be known by: write {SHORTEST} to {LONGEST} letters of \
+            "{key:?} of the Secret {secret} is no key that callers can be known by{length}: write {SHORTEST} to {LONGEST} letters of \
              printable ASCII without spaces that nobody can guess, such as `openssl rand -hex 32` makes"
         );
         return Err((Reason::SecretInvalid, message));

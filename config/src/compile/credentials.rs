@@ -108,8 +108,14 @@ fn look(
     inputs: &Inputs<'_>,
 ) -> Result<SecretValue, (Reason, String)> {
     let (secret, key, value) = find(id, "provider", inputs)?;
-    // `echo key | base64` leaves a newline at the end; no header can carry it.
-    let trimmed = value.expose().trim_ascii();
+    if let Some(length) = value.excess() {
+        let message = format!(
+            "{key:?} of the Secret {secret} has {length} bytes, and a provider's key {} at most: write the key there, and nothing else",
+            SecretValue::LONGEST
+        );
+        return Err((Reason::SecretInvalid, message));
+    }
+    let trimmed = value.trimmed();
     let fault = match identity {
         Some(Identity::Aws { .. }) if aws_keys(trimmed).is_none() => {
             Some("no keys of Amazon's: write ID:SECRET, or ID:SECRET:TOKEN for a session")
@@ -141,4 +147,42 @@ fn look(
         return Err((Reason::SecretInvalid, message));
     }
     Ok(SecretValue::new(trimmed.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a provider's and of a consumer's key in a Secret.
+    fn said(value: SecretValue) -> (Result<Vec<u8>, String>, Result<(), String>) {
+        let secret = BTreeMap::from([("api-key".to_owned(), value)]);
+        let inputs = Inputs { secrets: [(ObjectId("a/s".to_owned()), secret)].into(), ..Inputs::default() };
+        let id = CredentialId("a/s/api-key".to_owned());
+        let provider = look((&id, None), &inputs).map(|value| value.expose().to_vec()).map_err(|(_, words)| words);
+        (provider, crate::compile::consumer::look(&id, &inputs).map(drop).map_err(|(_, words)| words))
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_is_told_so_with_its_length() {
+        for value in [SecretValue::new(vec![b'k'; 20_000]), SecretValue::bounded(vec![b'k'; 20_000])] {
+            let (provider, consumer) = said(value);
+            let words = provider.unwrap_err();
+            assert!(words.contains("has 20000 bytes, and a provider's key 16384 at most"), "{words}");
+            let words = consumer.unwrap_err();
+            assert!(words.contains("with 20000 letters: write 20 to 512 letters"), "{words}");
+        }
+        let (provider, consumer) = said(SecretValue::bounded(vec![b'k'; SecretValue::LONGEST]));
+        assert!(provider.is_ok() && consumer.unwrap_err().contains("with 16384 letters"));
+    }
+
+    #[test]
+    fn what_editors_and_shells_put_around_a_key_is_no_part_of_it() {
+        for around in [("\u{feff}", ""), ("\u{feff} ", "\r\n"), ("", "\n")] {
+            let text = format!("{}key-0123456789-abcdef{}", around.0, around.1);
+            let (provider, consumer) = said(SecretValue::new(text.into_bytes()));
+            assert_eq!((provider.as_deref(), consumer), (Ok(&b"key-0123456789-abcdef"[..]), Ok(())), "{around:?}");
+        }
+        let (provider, consumer) = said(SecretValue::new("key-\u{feff}0123456789-abcdef".into()));
+        assert!(provider.is_err() && consumer.is_err(), "inside it is a fault");
+    }
 }

@@ -112,21 +112,51 @@ pub type Secret = BTreeMap<String, SecretValue>;
 /// The values of the credentials that a snapshot names; they travel apart from it.
 pub type Credentials = BTreeMap<CredentialId, SecretValue>;
 
+/// The mark of its byte order that some editors begin a text with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A secret. `Debug` says nothing of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretValue(Vec<u8>);
+pub struct SecretValue {
+    bytes: Vec<u8>,
+    /// The number of its bytes, those that are not held included.
+    length: usize,
+}
 
 impl SecretValue {
+    /// The most bytes of a credential: no header carries more.
+    pub const LONGEST: usize = 16 * 1024;
+
     /// Takes the bytes in.
     #[must_use]
     pub const fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self { length: bytes.len(), bytes }
+    }
+
+    /// Takes the bytes in, or, where they are more than a credential has, their number alone.
+    #[must_use]
+    pub fn bounded(bytes: Vec<u8>) -> Self {
+        let length = bytes.len();
+        Self { length, bytes: if length > Self::LONGEST { Vec::new() } else { bytes } }
+    }
+
+    /// The number of its bytes, if they are more than a credential has.
+    #[must_use]
+    pub const fn excess(&self) -> Option<usize> {
+        if self.length > Self::LONGEST { Some(self.length) } else { None }
     }
 
     /// The bytes, to be sent to a provider and nowhere else.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// The same without what editors and shells put around a text: a byte order mark in front of it (Windows' Notepad), blanks and the
+    /// end of a line (`echo key | base64`). No header carries them, and nobody means them.
+    #[must_use]
+    pub fn trimmed(&self) -> &[u8] {
+        self.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.bytes).trim_ascii()
     }
 }
 

@@ -8,6 +8,8 @@ use crate::world::ReadSecret;
 
 /// Annotation: the time at which the key of now was made.
 pub(super) const ROTATED_AT: &str = "sluicegate.dev/rotated-at";
+/// Annotation: the same, as the operator wrote it; where the two differ, somebody has asked for a rotation by hand.
+pub(super) const MADE_AT: &str = "sluicegate.dev/made-at";
 /// Annotation: the time until which the key before is good.
 pub(super) const PREVIOUS_UNTIL: &str = "sluicegate.dev/previous-until";
 /// Annotation: the digest of the key of now, by which the operator knows its own.
@@ -95,11 +97,19 @@ pub(super) fn decide(wanted: &WantedKey, secret: Option<&ReadSecret>, uid: &str,
     if over.is_some_and(|over| over <= now) {
         return KeyDecision::of(KeyStep::EndOverlap, rotation(wanted, secret, now));
     }
+    // Of three keys the first is over. That is waited for, unless somebody will have it so: a key that has leaked must go at once.
+    let awaited = over.filter(|_| !is_asked_for(secret));
     match rotation(wanted, secret, now) {
-        Some(at) if at.max(over.unwrap_or(at)) <= now => KeyDecision::of(KeyStep::Rotate, None),
+        Some(at) if at.max(awaited.unwrap_or(at)) <= now => KeyDecision::of(KeyStep::Rotate, None),
         Some(at) => KeyDecision::of(KeyStep::Rest, Some(over.unwrap_or(at).min(at).max(now + 1))),
         None => KeyDecision::of(KeyStep::Rest, over),
     }
+}
+
+/// True if the time of the last rotation was written by hand, after the operator wrote it.
+fn is_asked_for(secret: &ReadSecret) -> bool {
+    let (said, made) = (time(secret, ROTATED_AT), time(secret, MADE_AT));
+    said.is_some() && made.is_some() && said != made
 }
 
 /// The time until which the key before is good, if there is one of ours.
@@ -172,6 +182,7 @@ mod tests {
         secret.data.insert(GENERATED_KEY.to_owned(), SecretValue::new(b"now".to_vec()));
         secret.annotations.insert(DIGEST.to_owned(), generated_digest(b"now"));
         secret.annotations.insert(ROTATED_AT.to_owned(), at(NOW - ago));
+        secret.annotations.insert(MADE_AT.to_owned(), at(NOW - ago));
         if let Some(left) = previous {
             secret.data.insert(PREVIOUS_KEY.to_owned(), SecretValue::new(b"before".to_vec()));
             secret.annotations.insert(PREVIOUS_DIGEST.to_owned(), generated_digest(b"before"));
@@ -196,6 +207,22 @@ mod tests {
         assert_eq!(step(Some(1_000), &made(10, Some(0))).step, KeyStep::EndOverlap);
         assert_eq!(step(None, &made(10, Some(-1))).step, KeyStep::EndOverlap);
         assert_eq!(step(None, &made(10, Some(7))), KeyDecision::of(KeyStep::Rest, Some(NOW + 7)));
+    }
+
+    #[test]
+    fn a_rotation_by_hand_does_not_wait_for_the_end_of_the_key_before() {
+        let step = |secret: &ReadSecret| decide(&wanted(Some(1_000), 10), Some(secret), UID, NOW).step;
+        let mut asked = made(5, Some(5));
+        asked.annotations.insert(ROTATED_AT.to_owned(), at(NOW - 10_000));
+        assert_eq!(step(&asked), KeyStep::Rotate);
+        // A clock that was wrong when the operator wrote, and what a version that did not write the second time has made: no hand.
+        let ahead = made(-10 * AHEAD, Some(5));
+        assert_eq!(step(&ahead), KeyStep::Rest);
+        asked.annotations.remove(MADE_AT);
+        assert_eq!(step(&asked), KeyStep::Rest);
+        let mut damaged = made(5, Some(5));
+        damaged.annotations.insert(ROTATED_AT.to_owned(), "now".to_owned());
+        assert_eq!(step(&damaged), KeyStep::Rest);
     }
 
     #[test]

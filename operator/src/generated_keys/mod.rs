@@ -22,7 +22,7 @@ use crate::lease::{LONGEST_WRITE, Leadership};
 use crate::randomness;
 use crate::world::{Key, MANAGER, ReadSecret, Shared, generated_labels, parts};
 
-use decision::{DIGEST, KeyDecision, KeyStep, PREVIOUS_DIGEST, PREVIOUS_UNTIL, ROTATED_AT, decide};
+use decision::{DIGEST, KeyDecision, KeyStep, MADE_AT, PREVIOUS_DIGEST, PREVIOUS_UNTIL, ROTATED_AT, decide};
 
 /// A consumer is looked at again after this at the latest: the system's clock may have been set meanwhile.
 const LONGEST_WAIT: i64 = 3_600;
@@ -89,10 +89,13 @@ impl KeyGenerator {
         }
         match self.write(request, step, read.as_ref(), now).await {
             Ok(written) => {
+                // Only one before is kept: a rotation within its time ends it.
+                let previous_dropped = step == KeyStep::Rotate && standing(None).previous_until.is_some();
                 tracing::info!(
                     consumer = request.consumer.id.0,
                     secret = request.wanted.secret.0,
                     ?step,
+                    previous_dropped,
                     "a key was made or taken out"
                 );
                 let previous_until = decision::previous_until(&written);
@@ -181,6 +184,7 @@ fn body(request: &Request<'_>, step: KeyStep, read: Option<&ReadSecret>, now: i6
         let key = format!("{GENERATED_KEY_PREFIX}{}", randomness::word()?);
         annotations.insert(DIGEST.to_owned(), generated_digest(key.as_bytes()).into());
         annotations.insert(ROTATED_AT.to_owned(), time(now).into());
+        annotations.insert(MADE_AT.to_owned(), time(now).into());
         data.insert(GENERATED_KEY.to_owned(), serde_json::to_value(k8s_openapi::ByteString(key.into_bytes())).ok()?);
     }
     if step == KeyStep::Rotate {

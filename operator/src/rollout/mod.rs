@@ -75,6 +75,18 @@ impl Rollout {
         self.fleet.borrow().standing(kind, object, wanted)
     }
 
+    /// True if the proxies' pods have been listed: nothing is known of any proxy before.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.fleet.borrow().is_listed()
+    }
+
+    /// The reason why the proxies' pods can not be seen now.
+    #[must_use]
+    pub fn failing(&self) -> Option<String> {
+        self.fleet.borrow().failing(Instant::now()).map(str::to_owned)
+    }
+
     /// Waits until the standing of some objects may have changed. Changes between two calls are kept, coalesced. For one
     /// caller; cancel-safe.
     pub async fn changed(&self) -> Changed {

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use futures_util::{Stream, StreamExt as _, future};
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 
 use super::fleet::{PodEvent, PodFacts};
+use crate::client::error_text;
+use crate::watch_pause::paced;
 
 /// The container port that the admin address is on, by name.
 const ADMIN_PORT: &str = "admin";
@@ -15,7 +17,7 @@ const ADMIN_PORT: &str = "admin";
 /// Watches for ever. What can not be watched is tried again, ever more slowly; what was seen stands meanwhile.
 pub(super) fn watch(client: Client, namespace: &str, selector: &str) -> impl Stream<Item = PodEvent> + use<> {
     let pods: Api<Pod> = Api::namespaced(client, namespace);
-    let events = watcher(pods, watcher::Config::default().labels(selector)).default_backoff();
+    let events = paced(watcher(pods, watcher::Config::default().labels(selector)));
     events.scan(Vec::new(), |listed, event| future::ready(Some(seen(event, listed)))).filter_map(future::ready)
 }
 
@@ -27,7 +29,11 @@ fn seen(event: watcher::Result<watcher::Event<Pod>>, listed: &mut Vec<PodFacts>)
         Ok(watcher::Event::InitDone) => return Some(PodEvent::All(std::mem::take(listed))),
         Ok(watcher::Event::Apply(pod)) => return facts(&pod).map(PodEvent::Pod),
         Ok(watcher::Event::Delete(pod)) => return pod.metadata.name.map(PodEvent::Gone),
-        Err(error) => tracing::warn!(%error, "proxies' pods can not be watched: tried again"),
+        Err(error) => {
+            let error = error_text(&error);
+            tracing::warn!(error, "proxies' pods can not be watched: tried again");
+            return Some(PodEvent::Failing(error));
+        }
     }
     None
 }
@@ -100,6 +106,8 @@ mod tests {
         assert!(seen(Ok(watcher::Event::InitApply(named("b"))), &mut listed).is_none());
         let all = seen(Ok(watcher::Event::InitDone), &mut listed);
         assert!(matches!(all, Some(PodEvent::All(all)) if all.len() == 1 && all[0].name == "b"));
+        let failing = seen(Err(watcher::Error::NoResourceVersion), &mut listed);
+        assert!(matches!(failing, Some(PodEvent::Failing(_))));
         let gone = seen(Ok(watcher::Event::Delete(named("b"))), &mut listed);
         assert!(matches!(gone, Some(PodEvent::Gone(name)) if name == "b"));
     }

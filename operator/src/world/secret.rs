@@ -7,8 +7,6 @@ use sluicegate_config::compile::{Secret, SecretValue};
 
 /// The beginning of our own annotations.
 const OURS: &str = "sluicegate.dev/";
-/// No header carries a longer key; such a value is not held in memory.
-const LONGEST_VALUE: usize = 16 * 1024;
 
 /// A Secret as it was read.
 #[derive(Debug, Clone, Default)]
@@ -27,10 +25,9 @@ pub struct ReadSecret {
 
 impl From<core::Secret> for ReadSecret {
     fn from(secret: core::Secret) -> Self {
-        let data = secret.data.unwrap_or_default().into_iter().map(|(key, value)| {
-            let value = if value.0.len() > LONGEST_VALUE { Vec::new() } else { value.0 };
-            (key, SecretValue::new(value))
-        });
+        let data = secret.data.unwrap_or_default().into_iter();
+        // A longer value than any key is not held in memory.
+        let data = data.map(|(key, value)| (key, SecretValue::bounded(value.0)));
         let meta = secret.metadata;
         let annotations = meta.annotations.unwrap_or_default().into_iter();
         Self {

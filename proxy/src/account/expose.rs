@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::concurrency::ConcurrencyStat;
 
 use super::cells::{AttemptCells, CallCells, Seldom, TOKEN_TYPES};
+use super::file_stat::FileStat;
 use super::histogram::{Bounds, Counter, DURATION, FIRST_TOKEN, Histogram, OVERHEAD, PER_TOKEN, TOKENS, Total};
 use super::metrics::{CallLabels, ConfigState, JwksStat, LimitStat, Metrics, MetricsReading, lock};
 use super::names;
@@ -62,6 +63,7 @@ impl Collector for Exposition {
         page.kept_responses(&self.0)?;
         page.memory(&self.0)?;
         page.log(&self.0)?;
+        page.files(&self.0)?;
         page.consumers(&self.0)?;
         page.limits(&self.0)?;
         page.tokens(&self.0)?;
@@ -112,6 +114,11 @@ impl Metrics {
     /// Asked at each scrape what became of conversations that the gateway keeps: each outcome's word, and how many.
     pub fn ask_kept_responses(&self, ask: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
         lock(&self.kept_responses).push(Box::new(ask));
+    }
+
+    /// Asked at each scrape how the files stand that are read again.
+    pub fn ask_files(&self, ask: impl Fn() -> Vec<FileStat> + Send + Sync + 'static) {
+        lock(&self.files).push(Box::new(ask));
     }
 }
 
@@ -493,6 +500,16 @@ impl Page<'_> {
         self.counter(&names::SERIES_FOLDED, metrics.folded.load(Relaxed))
     }
 
+    fn files(&mut self, metrics: &Metrics) -> Result<(), Error> {
+        let stats: Vec<_> = lock(&metrics.files).iter().flat_map(|ask| ask()).collect();
+        let failures = stats.iter().map(|stat| (vec![stat.file], stat.failures)).collect();
+        self.counters(&names::FILE_RELOAD_FAILURES, &failures)?;
+        match stats.iter().filter_map(|stat| stat.ends).min() {
+            Some(ends) => self.gauge(&names::CERTIFICATE_ENDS, ends),
+            None => Ok(()),
+        }
+    }
+
     fn gen_ai(&mut self, reading: &MetricsReading) -> Result<(), Error> {
         // A call that no provider answered says nothing about one.
         let chats = || {
@@ -543,4 +560,31 @@ fn gen_ai_values(labels: &CallLabels) -> Values<'_> {
 
 fn scaled(units: u64, per_unit: f64) -> f64 {
     units as f64 / per_unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LogQueue;
+    use super::*;
+
+    #[test]
+    fn files_are_told_of_where_there_are_any() {
+        let metrics = Metrics::new(LogQueue::new().0);
+        let page = || {
+            let mut text = String::new();
+            metrics.write(&mut text).unwrap();
+            text
+        };
+        assert!(!page().contains("sluicegate_file_reload_failures") && !page().contains("not_after"));
+        let stat = |file, failures, ends| vec![FileStat { file, failures, ends }];
+        metrics.ask_files(move || stat("certificate", 3, Some(1_800_000_000)));
+        metrics.ask_files(move || stat("response_keys", 0, None));
+        for line in [
+            "sluicegate_file_reload_failures_total{file=\"certificate\"} 3",
+            "sluicegate_file_reload_failures_total{file=\"response_keys\"} 0",
+            "sluicegate_tls_certificate_not_after_timestamp_seconds 1800000000",
+        ] {
+            assert!(page().lines().any(|written| written == line), "{line}: {}", page());
+        }
+    }
 }

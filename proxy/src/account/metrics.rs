@@ -14,6 +14,7 @@ use super::access_log::LogQueue;
 use super::cells::{AttemptCells, CallCells, CallKey};
 use super::consumer::ConsumerBook;
 use super::endpoint_stats::{EndpointStat, PoolStat};
+use super::file_stat::FileStat;
 use super::histogram::Counter;
 use super::inflight::Inflight;
 use super::outcome::Operation;
@@ -287,6 +288,7 @@ pub struct Metrics {
     pub(super) provider_keys: Mutex<Vec<Ask<KeyStat>>>,
     pub(super) discovery: Mutex<Vec<Ask<DiscoveryStat>>>,
     pub(super) jwks: Mutex<Vec<Ask<JwksStat>>>,
+    pub(super) files: Mutex<Vec<Ask<FileStat>>>,
     pub(super) consumers: ConsumerBook,
     /// The date of the price list, where there is one.
     pub(super) price_list: OnceLock<i64>,
@@ -325,6 +327,7 @@ impl Metrics {
             provider_keys: Mutex::default(),
             discovery: Mutex::default(),
             jwks: Mutex::default(),
+            files: Mutex::default(),
             consumers: ConsumerBook::default(),
             price_list: OnceLock::new(),
             folded: AtomicU64::new(0),

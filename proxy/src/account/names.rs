@@ -115,6 +115,8 @@ metrics! {
     MEMORY_REFUSALS = Counter "sluicegate_memory_budget_refusals" ["purpose"] "How often the memory budget had no room: for a small call, a large body or answer, a recording for the cache.";
     LOG_DROPPED = Counter "sluicegate_log_lines_dropped" ["reason"] "Log lines not written: the queue was full, errors came too fast, or their output did not take them.";
     SERIES_FOLDED = Counter "sluicegate_series_folded" [] "Label sets that were counted under `other` because there were too many.";
+    FILE_RELOAD_FAILURES = Counter "sluicegate_file_reload_failures" ["file"] "Looks at files that are read again while the process runs (`certificate`, `response_keys`) that found what can not be used; what is in use stays.";
+    CERTIFICATE_ENDS = Gauge "sluicegate_tls_certificate_not_after_timestamp_seconds" [] "When the certificate that is served ends, in seconds since 1970.";
     CONSUMER_REQUESTS = Counter "sluicegate_consumer_requests" ["consumer"] "Calls of a consumer, each counted once when it ended; of more than 1000 consumers the further ones together, as `other`.";
     CONSUMER_TOKENS = Counter "sluicegate_consumer_tokens" ["consumer", "type"] "Tokens that a consumer's answered calls used, input and output.";
     CONSUMER_COST = Counter "sluicegate_consumer_cost_usd" ["consumer"] "What those tokens cost by the configured prices, in US dollars.";

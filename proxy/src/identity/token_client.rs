@@ -128,7 +128,8 @@ impl TokenClient {
         if u64::try_from(text.len()).unwrap_or(u64::MAX) > LARGEST || text.trim().is_empty() {
             return Err(format!("{path} is empty, or too large to hold a token"));
         }
-        Ok(text.trim().to_owned())
+        // Some editors begin a file with the mark of its byte order.
+        Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each worker has a socket of its own on the same address (`SO_REUSEPORT`): the kernel spreads new connections, and
 //! nothing is handed from thread to thread.
 
+mod certificate_end;
 mod connection;
 mod io;
 mod pending_answer;

@@ -11,10 +11,12 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
+use super::certificate_end;
+use crate::account::FileStat;
 use crate::mounted::MountedFiles;
 
-/// A certificate chain and its key, and where they came from.
-#[derive(Debug)]
+/// A certificate chain and its key, and where they came from. Clones are the same one.
+#[derive(Debug, Clone)]
 pub struct ServerIdentity(Arc<CertificateFiles>);
 
 #[derive(Debug)]
@@ -50,6 +52,13 @@ impl ServerIdentity {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// The facts of it that metrics tell.
+    #[must_use]
+    pub fn stat(&self) -> FileStat {
+        let ends = self.0.0.current().end_entity_cert().ok().and_then(|certificate| certificate_end::end(certificate));
+        FileStat { file: "certificate", failures: self.0.0.failures(), ends }
     }
 
     /// Keeps the certificate fresh, for ever.
@@ -99,5 +108,11 @@ mod tests {
         std::fs::write(&key, "nonsense").unwrap();
         assert!(identity.0.0.refresh().is_err());
         assert_eq!(identity.0.0.current().cert, after.cert);
+        assert!(identity.stat().failures == 1 && identity.stat().ends.is_some());
+        // A mark of its byte order in front of PEM is none of it.
+        write(dir.path(), "three.example");
+        let text = std::fs::read_to_string(&cert).unwrap();
+        std::fs::write(&cert, format!("\u{feff}{text}")).unwrap();
+        assert!(identity.0.0.refresh().unwrap());
     }
 }

@@ -192,7 +192,7 @@ impl Control {
                 });
             }
         }
-        watch_files(&mut parts, identity, shared.response_keys.clone());
+        watch_files(&mut parts, &shared.metrics, identity, shared.response_keys.clone());
         let lost = async {
             tokio::select! {
                 () = shared.lifecycle.worker_ended() => "a worker",
@@ -208,14 +208,23 @@ impl Control {
 }
 
 /// Keeps fresh what is read of files besides the configuration.
-fn watch_files(parts: &mut JoinSet<&'static str>, identity: Option<ServerIdentity>, keys: Option<Arc<KeyFile>>) {
+fn watch_files(
+    parts: &mut JoinSet<&'static str>,
+    metrics: &Metrics,
+    identity: Option<ServerIdentity>,
+    keys: Option<Arc<KeyFile>>,
+) {
     if let Some(identity) = identity {
+        let told = identity.clone();
+        metrics.ask_files(move || vec![told.stat()]);
         parts.spawn_local(async move {
             identity.watch().await;
             "the certificate's reader"
         });
     }
     if let Some(keys) = keys {
+        let told = Arc::clone(&keys);
+        metrics.ask_files(move || vec![told.stat()]);
         parts.spawn_local(async move {
             keys.watch().await;
             "the reader of response keys"

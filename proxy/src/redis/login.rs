@@ -49,7 +49,12 @@ pub(super) fn read(urls: &[String]) -> Result<Vec<ConnectionInfo>, BadUrl> {
         return Err(bad(0, "there is none"));
     }
     let read = urls.iter().enumerate().map(|(at, url)| read_one(url).map_err(|why| bad(at, why)));
-    read.collect()
+    let read = read.collect::<Result<Vec<_>, _>>()?;
+    let is_elsewhere = |info: &ConnectionInfo| read.len() > 1 && info.redis_settings().db() != 0;
+    match read.iter().position(is_elsewhere) {
+        Some(at) => Err(bad(at, "it names a database, and a cluster, which several URLs are of, has database 0 only")),
+        None => Ok(read),
+    }
 }
 
 /// The library's messages may quote the URL, which may hold a password: so the words are ours.
@@ -68,5 +73,30 @@ fn read_one(url: &str) -> Result<ConnectionInfo, &'static str> {
     if !database.is_empty() && database.parse::<u32>().is_err() {
         return Err("what stands behind the host is not a database's number");
     }
+    // The library passes over what it does not know.
+    if parsed.query_pairs().any(|(option, _)| option != "protocol") {
+        return Err("it has options, of which there is `protocol` only");
+    }
     url.into_connection_info().map_err(|_| "its host, login or options can not be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_node_can_be_asked_for_is_refused() {
+        let why = |urls: &[&str]| {
+            let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+            check(&urls).err().map(|bad| (bad.place, bad.why))
+        };
+        assert_eq!(why(&["redis://a:1/1"]), None, "one Redis has databases");
+        assert_eq!(why(&["redis://a:1/0", "redis://b:1/"]), None);
+        let (place, said) = why(&["redis://a:1", "redis://b:1/3"]).unwrap();
+        assert!(place == 2 && said.contains("database 0 only"), "{said}");
+        assert_eq!(why(&["redis://a:1?protocol=resp3"]), None);
+        let (_, said) = why(&["redis://a:1?db=1"]).unwrap();
+        assert!(said.contains("`protocol` only"), "{said}");
+        assert!(why(&["redis://a:1?protocol=resp4"]).is_some());
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::sealer::IdSealer;
+use crate::account::FileStat;
 use crate::mounted::MountedFiles;
 
 /// A key has so many characters at least, and a file so many keys at most.
@@ -27,6 +28,11 @@ impl KeyFile {
     /// The keys of now.
     pub(crate) fn current(&self) -> Arc<IdSealer> {
         self.0.current()
+    }
+
+    /// The facts of them that metrics tell.
+    pub(crate) fn stat(&self) -> FileStat {
+        FileStat { file: "response_keys", failures: self.0.failures(), ends: None }
     }
 
     /// Keeps the keys fresh, for ever.
@@ -76,11 +82,17 @@ mod tests {
         let id = SealedId { target: 1, id: "resp_1".to_owned() };
         let sealed = file.current().seal(&[0; 32], IdKind::Response, &id).unwrap();
         assert!(!file.0.refresh().unwrap());
+        write(&format!("\u{feff}{one}\n"));
+        assert!(file.0.refresh().unwrap());
+        let opened = file.current().open(&[0; 32], IdKind::Response, &sealed);
+        assert!(opened.is_some(), "a mark of its byte order is no part of the first key");
         write(&format!("{two}\r\n{one}\n"));
         assert!(file.0.refresh().unwrap());
         assert_eq!(file.current().open(&[0; 32], IdKind::Response, &sealed), Some(id));
         write("nonsense");
-        assert!(file.0.refresh().is_err());
+        assert_eq!(file.stat().failures, 0);
+        assert!(file.0.refresh().is_err() && file.0.refresh().is_err());
+        assert_eq!(file.stat().failures, 2, "each look at it");
         assert!(file.current().open(&[0; 32], IdKind::Response, &sealed).is_some());
     }
 }

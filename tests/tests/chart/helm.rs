@@ -90,12 +90,18 @@ impl Helm {
         if output.status.success() { Ok(out.into_owned()) } else { Err(error.into_owned()) }
     }
 
+    /// The documents of a chart in this folder, released under this name in this namespace.
+    pub(crate) fn released(self, chart: &Path, (name, namespace): (&str, &str), more: &[&str]) -> Vec<Value> {
+        let chart = chart.display().to_string();
+        let words = ["template", name, &chart, "--namespace", namespace, "--kube-version", "1.35.0"];
+        let output = self.run(&[&words[..], more].concat());
+        assert!(output.status.success(), "{name} {more:?}: {}", String::from_utf8_lossy(&output.stderr));
+        documents(&String::from_utf8_lossy(&output.stdout))
+    }
+
     /// The notes with these settings. Only an installation prints them, so they are rendered as a document of a copy.
     pub(crate) fn notes(self, set: &str) -> String {
-        let folder = tempfile::tempdir().expect("a folder");
-        let copied = Command::new("cp").arg("-r").arg(chart()).arg(folder.path()).status().expect("cp can be run");
-        assert!(copied.success());
-        let copy = folder.path().join("sluicegate");
+        let (_folder, copy) = copied();
         std::fs::rename(copy.join("templates/NOTES.txt"), copy.join("files/notes")).expect("the chart has notes");
         let document = "notes: {{ tpl (.Files.Get \"files/notes\") . | toJson }}\n";
         std::fs::write(copy.join("templates/notes.yaml"), document).expect("written");
@@ -112,6 +118,15 @@ impl Helm {
         let text = self.text(values, more).unwrap_or_else(|error| panic!("{values:?} {more:?}: {error}"));
         documents(&text)
     }
+}
+
+/// A copy of the chart, in a folder that goes with what is returned first.
+pub(crate) fn copied() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copied = Command::new("cp").arg("-r").arg(chart()).arg(folder.path()).status().expect("cp can be run");
+    assert!(copied.success());
+    let copy = folder.path().join("sluicegate");
+    (folder, copy)
 }
 
 /// The documents of a YAML stream, empty ones left out.

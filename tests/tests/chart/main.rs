@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects")]
 
 mod alerts;
+mod awkward;
 mod cases;
 mod drift;
 mod helm;

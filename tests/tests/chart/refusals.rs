@@ -53,7 +53,8 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("proxy.service.port=70000", "at '/proxy/service/port': maximum: got 70,000, want 65,535"),
     ("proxy.bindAddress=localhost", "at '/proxy/bindAddress': 'localhost' does not match pattern"),
-    ("proxy.bindAddress=::", "at '/proxy/bindAddress': '::' does not match pattern"),
+    ("proxy.bindAddress=:::", "at '/proxy/bindAddress': ':::' does not match pattern"),
+    ("redis.urls={redis://a:6379?x=y}", "at '/redis/urls/0': 'redis://a:6379?x=y' does not match pattern"),
     ("proxy.settings.drainTimeout=99999999h", "at '/proxy/settings/drainTimeout': '99999999h' does not match pattern"),
     ("proxy.settings.drainTimeout=864000", "at '/proxy/settings/drainTimeout': maximum: got 864,000, want 99,999"),
     ("proxy.settings.drainDelay=3000m", "at '/proxy/settings/drainDelay': '3000m' does not match pattern"),
@@ -80,6 +81,46 @@ const REFUSED: &[(&str, &str)] = &[
     ("nameOverride=Mine", "at '/nameOverride': 'Mine' does not match pattern"),
     // Beyond what a schema can say.
     ("proxy.settings.keepResponses=24h", "name the Secret of their keys in proxy.responseKeys.secretName"),
+    (
+        "redis.urls={redis://a:6379,redis://b:6379/1}",
+        "redis.urls[1] names a database, and several URLs are nodes of a cluster, which has database 0 only",
+    ),
+    (
+        "redis.cluster.enabled=true,redis.auth.secretName=s,redis.auth.usernameKey=u",
+        "redis.auth.usernameKey: the chart's own nodes know the default user only",
+    ),
+    (
+        "proxy.settings.memoryBudget=4Gi",
+        "proxy.settings.memoryBudget: 4Gi leaves the process nothing of the memory limit, 1Gi (proxy.resources.limits.memory)",
+    ),
+    ("proxy.settings.memoryBudget=1073741824", "proxy.settings.memoryBudget: "),
+    ("proxy.settings.memoryBudget=1G,proxy.resources.limits.memory=900M", "1G leaves the process nothing"),
+    ("operator.priceList.custom=xyz", "operator.priceList.custom is no YAML"),
+    (
+        "operator.priceList.custom=kind: PriceList",
+        "operator.priceList.custom is no PriceList of sluicegate.dev/v1alpha1",
+    ),
+    (
+        "proxy.podLabels.app\\.kubernetes\\.io/name=x",
+        "proxy.podLabels: app.kubernetes.io/name is the chart's own label",
+    ),
+    (
+        "operator.podLabels.sluicegate\\.dev/gateway=x",
+        "operator.podLabels: sluicegate.dev/gateway is the chart's own label",
+    ),
+    (
+        "proxy.service.labels.app\\.kubernetes\\.io/version=x",
+        "proxy.service.labels: app.kubernetes.io/version is the chart's",
+    ),
+    ("commonLabels.sluicegate\\.dev/gateway=x", "commonLabels: sluicegate.dev/gateway is the chart's own label"),
+    (
+        "proxy.autoscaling.hpa.enabled=true,proxy.resources.requests.cpu=null",
+        "proxy.autoscaling.hpa.cpuPercent is of the CPU that a proxy requests, and proxy.resources requests none",
+    ),
+    (
+        "proxy.autoscaling.keda.enabled=true,proxy.resources.requests=null",
+        "proxy.autoscaling.keda.cpuPercent is of the CPU",
+    ),
     ("trustedCA.configMapName=a,trustedCA.secretName=b", "trustedCA: name a ConfigMap or a Secret, not both"),
     ("commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels: app.kubernetes.io/name is the chart's own label"),
     ("redis.urls={redis://:s3cret@a:6379}", "redis.urls[0] holds a login, which would stand in a ConfigMap"),

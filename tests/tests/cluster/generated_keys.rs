@@ -163,7 +163,15 @@ async fn a_key_that_is_asked_for_is_made_rotated_and_taken_back_and_nobody_tells
     let before = value(&stands, "api-key");
     let third = secret_until(&gateway, (&team, "team-key"), |secret| value(secret, "previous-api-key") == before).await;
     until(&gateway, &value(&third, "api-key").unwrap(), 200).await;
-    assert_eq!(statuses(&gateway, &before.unwrap()).await, [200].into());
+    let before = before.unwrap();
+    assert_eq!(statuses(&gateway, &before).await, [200].into());
+    // Once more while both are good, as for a key that has leaked: the oldest of three is refused at once.
+    api.patch("team-key", &PatchParams::default(), &Patch::Merge(&back)).await.unwrap();
+    let leaked = value(&third, "api-key");
+    let third = secret_until(&gateway, (&team, "team-key"), |secret| value(secret, "previous-api-key") == leaked).await;
+    until(&gateway, &value(&third, "api-key").unwrap(), 200).await;
+    until(&gateway, &before, 401).await;
+    assert_eq!(statuses(&gateway, &leaked.unwrap()).await, [200].into());
     // It is made again when it is deleted, and then the one before is good no longer.
     api.delete("team-key", &DeleteParams::default()).await.unwrap();
     let fourth = secret_until(&gateway, (&team, "team-key"), |_| true).await;

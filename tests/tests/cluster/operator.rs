@@ -8,6 +8,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use sluicegate_tests::kube::account::Grant;
 use sluicegate_tests::kube::{ControlPlane, Options, account, manifests};
 use sluicegate_tests::operator::Operator;
 
@@ -354,6 +355,29 @@ async fn roles_in_the_watched_namespaces_are_all_the_rights_it_needs() {
     gateway.operator.ready().await.unwrap();
     let (_, text) = gateway.operator.page("/readyz").await.unwrap();
     assert!(text.contains("nothing may be read in not-there"), "{text}");
+}
+
+#[tokio::test]
+async fn without_the_right_to_list_pods_it_is_not_ready_and_says_why() {
+    let (client, namespace) = Gateway::namespace().await;
+    let mut grants = account::of_operator(("gw", &namespace), &[&namespace]).unwrap();
+    for grant in &mut grants {
+        let (Grant::In { rules, .. } | Grant::Everywhere { rules }) = grant;
+        rules.retain(|rule| rule.resources.iter().flatten().all(|resource| resource != "pods"));
+    }
+    let admin = ControlPlane::shared().unwrap().kubeconfig();
+    let kubeconfig = account::create(&client, admin, (&namespace, "blind"), &grants).await.unwrap();
+    let operator = Operator::start(&kubeconfig, ("gw", &namespace), &["--watch-namespaces", &namespace]).unwrap();
+    let mut said = (0, String::new());
+    for _ in 0..300 {
+        said = operator.page("/readyz").await.unwrap_or_default();
+        if said.1.starts_with("these lists have not been read yet: pods\n") && said.1.contains("pods is forbidden") {
+            assert_eq!(said.0, 503);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{said:?}: {}", operator.log().join("\n"));
 }
 
 /// On an API server of its own: it looks at everything there is.

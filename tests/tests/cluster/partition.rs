@@ -21,6 +21,33 @@ async fn leads(operator: &Operator, wanted: bool) {
 }
 
 #[tokio::test]
+async fn what_changes_after_an_api_server_was_away_is_followed_within_seconds() {
+    let mut gateway = Gateway::start(1).await;
+    let admin = ControlPlane::shared().unwrap().kubeconfig();
+    let way = Forwarder::start(account::address(admin).unwrap()).unwrap();
+    let kubeconfig = rights(&gateway.client, &gateway.namespace, &[]).await;
+    let kubeconfig = account::through(&kubeconfig, way.address).unwrap();
+    let flags = ["--watch-namespaces", &gateway.namespace];
+    let operator = Operator::start(&kubeconfig, ("gw", &gateway.namespace), &flags).unwrap();
+    operator.ready().await.unwrap();
+    assert!(std::mem::replace(&mut gateway.operator, operator).stop().await.unwrap().success());
+    leads(&gateway.operator, true).await;
+    gateway.apply(&(pool("p", "one") + &pool("q", "two") + &route("r", "p"))).await;
+    gateway.programmed("LLMRoute", "r", "True Programmed").await;
+    way.leave(true);
+    // Long enough for the waits of watches to have grown, and no longer than the Lease.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    way.leave(false);
+    gateway.apply(&route("r", "q")).await;
+    let back = std::time::Instant::now();
+    while gateway.answers("r").await != ["two".to_owned()].into() {
+        assert!(back.elapsed() < Duration::from_secs(9), "{}", gateway.operator.log().join("\n"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    gateway.programmed("LLMRoute", "r", "True Programmed").await;
+}
+
+#[tokio::test]
 async fn a_leader_that_is_cut_off_stops_before_another_starts_and_follows_when_it_is_back() {
     let mut gateway = Gateway::start(2).await;
     gateway.apply(&(pool("p", "one") + &pool("q", "two") + &route("r", "p"))).await;

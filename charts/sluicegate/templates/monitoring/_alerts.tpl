@@ -2,7 +2,7 @@
 {{- define "sluicegate.alerts" -}}
 {{- $series := include "sluicegate.selectSeries" . -}}
 {{- $gateway := printf "%s/%s" .Release.Namespace (include "sluicegate.fullname" .) -}}
-- name: {{ printf "sluicegate.%s" (include "sluicegate.fullname" .) }}
+- name: "{{ printf "sluicegate.%s" (include "sluicegate.fullname" .) }}"
   rules:
   - alert: SluicegateCallsFail
     {{- $lost := include "sluicegate.growth" (list . "sluicegate_requests_total" ",outcome=~\"failed|upstream_cut|timed_out\"" "10m") }}
@@ -58,6 +58,23 @@
     annotations:
       summary: {{ printf "A Redis node that %s shares answers through is away" $gateway | quote }}
       description: Calls go on, answered by providers; it costs money, not errors. Look after the Redis Cluster.
+  - alert: SluicegateCertificateEnds
+    expr: min(sluicegate_tls_certificate_not_after_timestamp_seconds{ {{- $series }}}) - time() < 259200
+    for: 10m
+    labels: {{- include "sluicegate.alertLabels" (list . "critical") | nindent 6 }}
+    annotations:
+      summary: {{ printf "A certificate that %s serves ends within three days" $gateway | quote }}
+      description: >-
+        It ends {{ "{{ $value | humanizeDuration }}" }} from now, and callers are refused by their own libraries then. Renew the Secret that
+        proxy.tls names: every proxy takes it within seconds. If it is renewed already, SluicegateFilesNotTaken or the pods' log says why it is not used.
+  - alert: SluicegateFilesNotTaken
+    expr: sum by (pod, file) {{ include "sluicegate.growth" (list . "sluicegate_file_reload_failures_total" "" "10m") }} > 10
+    for: 5m
+    labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
+    annotations:
+      summary: {{ printf "A proxy of %s can not use what its Secret holds now" $gateway | quote }}
+      description: >-
+        {{ "{{ $labels.file }} of {{ $labels.pod }}" }}: what is in use stays, and a pod that starts anew does not start. The pod's log has the reason.
   - alert: SluicegateLogLinesDropped
     expr: sum(rate(sluicegate_log_lines_dropped_total{ {{- $series }}}[5m])) > 0
     for: 15m
@@ -109,7 +126,8 @@
         either turns fail, or the API server is slow.
   - alert: SluicegateWatchesBreak
     expr: sum by (resource) {{ include "sluicegate.growth" (list . "sluicegate_operator_watch_restarts_total" "" "15m") }} > 10
-    for: 5m
+    # Longer than the window: an API server that was away once is over by then.
+    for: 20m
     labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
     annotations:
       summary: {{ printf "The operator of %s loses its watches again and again" $gateway | quote }}

@@ -4,7 +4,7 @@
 {{- if .secretName -}}
 - name: REDISCLI_AUTH
   valueFrom:
-    secretKeyRef: {name: {{ .secretName }}, key: {{ .passwordKey }}}
+    secretKeyRef: {name: "{{ .secretName }}", key: "{{ .passwordKey }}"}
 {{- end -}}
 {{- end -}}
 {{- end -}}

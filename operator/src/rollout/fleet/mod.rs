@@ -18,6 +18,8 @@ use super::uses::BudgetUses;
 const GRACE: Duration = Duration::from_secs(1);
 /// After a start, pods have so long to be heard.
 const FIRST_WORDS: Duration = Duration::from_secs(2);
+/// A failure to see pods is told for so long: it is met again within this if it lasts.
+const FAILURE_STANDS: Duration = Duration::from_secs(65);
 /// The most pods that are followed; more are counted when they are ready, and waited for in vain.
 const MOST_PODS: usize = 1_000;
 /// Changed objects that are told one by one; more are told as all.
@@ -56,6 +58,8 @@ pub(super) enum PodEvent {
     Gone(String),
     /// These are all there are.
     All(Vec<PodFacts>),
+    /// They can not be seen, and why.
+    Failing(String),
 }
 
 /// The state of a pod's stream.
@@ -128,6 +132,8 @@ pub(super) struct Fleet {
     next: Number,
     /// The time when the pods were known for the first time.
     listed: Option<Instant>,
+    /// The last failure to see them.
+    failing: Option<(String, Instant)>,
     /// Enough has been heard to judge by.
     known: bool,
 }
@@ -142,6 +148,7 @@ impl Default for Fleet {
             hasher: RandomState::new(),
             next: 0,
             listed: None,
+            failing: None,
             known: false,
         }
     }
@@ -150,7 +157,9 @@ impl Default for Fleet {
 impl Fleet {
     /// The API server shows pods.
     pub(super) fn seen(&mut self, seen: PodEvent, now: Instant) {
+        self.failing = None;
         match seen {
+            PodEvent::Failing(why) => self.failing = Some((why, now)),
             PodEvent::Pod(facts) => self.put(facts),
             PodEvent::Gone(name) => self.remove(&name),
             PodEvent::All(all) => {
@@ -163,6 +172,17 @@ impl Fleet {
             }
         }
         self.pass(now);
+    }
+
+    /// True if the pods have been listed once.
+    pub(super) const fn is_listed(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    /// The reason why pods can not be seen now.
+    pub(super) fn failing(&self, now: Instant) -> Option<&str> {
+        let (why, at) = self.failing.as_ref()?;
+        (now.saturating_duration_since(*at) < FAILURE_STANDS).then_some(why.as_str())
     }
 
     fn put(&mut self, facts: PodFacts) {
