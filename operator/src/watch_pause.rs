@@ -127,7 +127,6 @@ mod tests {
         let oks: Vec<bool> = seen.iter().map(|(ok, _)| *ok).collect();
         assert_eq!(oks, [true, false, false, true, true]);
         let times: Vec<u128> = seen.iter().map(|(_, at)| *at).collect();
-        assert!(times[1] < 250, "{times:?}");
         assert!(times[2] >= 250 && times[3] >= times[2] + 500, "{times:?}");
     }
 }
