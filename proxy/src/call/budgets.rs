@@ -14,8 +14,8 @@ use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, MOST_OF_CALL, Prepar
 use crate::pricing::cost;
 use crate::state::{Provider, Rule, TargetRef};
 
+use super::call_size::PricedExtras;
 use super::inbound::InboundCall;
-use super::prompt_size::PricedExtras;
 use super::stored_object::StoredObject;
 use super::times::Times;
 use super::{background, outgoing, part_prices};

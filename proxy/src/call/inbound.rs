@@ -23,11 +23,11 @@ use crate::state::{PreparedChanges, Provider, Rule};
 
 use super::betas;
 use super::call_files::CallFiles;
+use super::call_size::CallSize;
 use super::caller::Addressed;
 use super::context::CallContext;
 use super::neutral::NeutralCell;
 use super::passed;
-use super::prompt_size::CallSize;
 use super::stored_call::StoredCall;
 use super::stored_object::StoredObject;
 

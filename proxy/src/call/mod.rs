@@ -22,6 +22,7 @@ mod budgets;
 mod cache_listener;
 mod cache_lookup;
 mod call_files;
+mod call_size;
 mod caller;
 mod coalesce;
 mod coding;

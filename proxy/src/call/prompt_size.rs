@@ -1,43 +1,10 @@
-//! The size of a call, where nobody has counted it yet: each part is looked for once, and only where somebody wants to know.
+//! The size of a call, where nobody has counted it yet.
 
-use std::cell::OnceCell;
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
 use sluicegate_dialects::estimate;
 
+use super::call_size::PricedExtras;
 use super::inbound::InboundCall;
 use super::passed;
-
-/// The size of a call, as far as it is known.
-#[derive(Debug, Default)]
-pub(super) struct CallSize {
-    prompt: OnceCell<u64>,
-    answers: OnceCell<u64>,
-    extras: OnceCell<PricedExtras>,
-}
-
-/// The words of a body that may make it dearer than its tokens as texts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PricedExtras {
-    /// Sound, sent or asked for.
-    pub(super) audio: bool,
-    /// Pictures.
-    pub(super) images: bool,
-    /// Breakpoints that stand for an hour.
-    pub(super) hour: bool,
-    /// A tier that is served sooner.
-    pub(super) priority: bool,
-}
-
-impl PricedExtras {
-    fn of(body: &[u8]) -> Self {
-        static WORDS: LazyLock<[Finder<'static>; 4]> =
-            LazyLock::new(|| ["audio", "image", "\"1h\"", "\"priority\""].map(Finder::new));
-        let [audio, images, hour, priority] = WORDS.each_ref().map(|word| word.find(body).is_some());
-        Self { audio, images, hour, priority }
-    }
-}
 
 impl InboundCall {
     /// The tokens of the prompt, about, as what providers have counted for its model corrects them.

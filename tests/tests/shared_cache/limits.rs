@@ -167,7 +167,7 @@ async fn a_limit_that_many_calls_a_second_take_of_is_taken_of_ahead_and_not_exce
     assert!(count * 100 >= 3 * MANY * 97 || away > 0.0, "{count} of {}; {away} unanswered", 3 * MANY);
     println!("{calls} scripts for {} calls in {took:?}; {count} of {} let through", MANY / 2, 3 * MANY);
     // Where a machine is so busy that there are few calls a second, each asks for itself.
-    assert!(calls < 500 || took > Duration::from_secs(2), "{calls} scripts for {} calls in {took:?}", MANY / 2);
+    assert!(calls < 500 || took > Duration::from_millis(800), "{calls} scripts for {} calls in {took:?}", MANY / 2);
 }
 
 #[tokio::test]
