@@ -24,6 +24,8 @@ const ROUNDS: usize = 3;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(150));
 /// The time after which it is marked again that somebody reads along.
 const MARK: Duration = Duration::from_millis(500);
+/// What was told may be lost for so long: a leader that lives tells it again with its next word.
+const LOST: Duration = Duration::from_millis(750);
 /// Redis may be silent for so long: with nothing told, its callers ask by themselves then …
 const PATIENCE: Duration = Duration::from_secs(1);
 /// … and with something told, the stream is cut.
@@ -112,16 +114,21 @@ async fn follow(remote: &Rc<RemoteFlights>, lease: &FlightLease, flight: Publish
     // The claim has set the mark.
     let mut heard_at = Instant::now();
     let mut marked = heard_at;
+    let mut lost = None::<Instant>;
     while !landing.is_over() {
-        let mark = marked.elapsed() >= MARK;
+        let mark = marked.elapsed() >= MARK || lost.is_some();
         let answer = remote.poll(lease, place, mark).await;
         match answer {
-            Ok(FlightNews { length: 0, .. }) => {
+            Ok(news) if news.is_given_up || lost.is_some_and(|since| since.elapsed() > LOST && news.lacks(place)) => {
                 landing.lost(lease);
                 return landing.left(FollowEnd::Gone);
             }
+            Ok(news) if news.lacks(place) => {
+                lost.get_or_insert_with(Instant::now);
+                (heard_at, pause) = (Instant::now(), PAUSE.0);
+            }
             Ok(FlightNews { bytes, .. }) => {
-                heard_at = Instant::now();
+                (heard_at, lost) = (Instant::now(), None);
                 marked = if mark { heard_at } else { marked };
                 place += bytes.len();
                 pause = if bytes.is_empty() { (pause * 3 / 2).min(PAUSE.1) } else { PAUSE.0 };

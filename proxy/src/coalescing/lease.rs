@@ -26,6 +26,8 @@ pub(super) const STREAMING_LEASE: Duration = Duration::from_secs(10);
 pub(super) const WATCH: Duration = Duration::from_secs(3);
 /// The words of leases that are over are told this often: many in one write, and none while calls come one by one.
 const TOGETHER: Duration = Duration::from_millis(5);
+/// The first byte of what its leader has given up.
+const GIVEN_UP: u8 = 0;
 /// The most bytes that are read at once.
 pub(super) const CHUNK: usize = 256 << 10;
 /// The most flights of other proxies that a worker reads at once; calls beyond go alone.
@@ -146,6 +148,15 @@ pub(super) struct FlightNews {
     pub(super) length: usize,
     /// The bytes after those that are known.
     pub(super) bytes: Bytes,
+    /// Its leader has said that nothing comes any more. Without that, what is missing is lost, or its leader gone.
+    pub(super) is_given_up: bool,
+}
+
+impl FlightNews {
+    /// True if there is less than was read already, or nothing.
+    pub(super) const fn lacks(&self, place: usize) -> bool {
+        self.length == 0 || self.length < place
+    }
 }
 
 impl RemoteFlights {
@@ -249,10 +260,11 @@ impl RemoteFlights {
     /// Asks for what has come after `place`; marks, if it is time to, that somebody reads along.
     pub(super) async fn poll(&self, lease: &FlightLease, place: usize, mark: bool) -> Result<FlightNews, Unanswered> {
         self.counts.polls.add();
-        let mut commands = vec![Cmd::new(), Cmd::new()];
-        if let [range, length] = commands.as_mut_slice() {
+        let mut commands = vec![Cmd::new(), Cmd::new(), Cmd::new()];
+        if let [range, length, first] = commands.as_mut_slice() {
             range.arg("GETRANGE").arg(&lease.data).arg(place).arg(place + CHUNK - 1);
             length.arg("STRLEN").arg(&lease.data);
+            first.arg("GETRANGE").arg(&lease.data).arg(0).arg(0);
         }
         if mark {
             // Who polls again has come long ago: where the mark is lost, it is as old as any.
@@ -262,10 +274,10 @@ impl RemoteFlights {
             commands.extend([set, renew]);
         }
         let mut answers = self.redis.pipeline(&[&lease.data, &lease.watched], &commands).await?.into_iter();
-        match (answers.next(), answers.next()) {
-            (Some(Ok(Value::BulkString(bytes))), Some(Ok(Value::Int(length)))) => {
+        match (answers.next(), answers.next(), answers.next()) {
+            (Some(Ok(Value::BulkString(bytes))), Some(Ok(Value::Int(length))), Some(Ok(Value::BulkString(first)))) => {
                 let length = usize::try_from(length).map_err(|_| Unanswered::Refused)?;
-                Ok(FlightNews { length, bytes: bytes.into() })
+                Ok(FlightNews { length, bytes: bytes.into(), is_given_up: first == [GIVEN_UP] })
             }
             _ => Err(Unanswered::Away),
         }

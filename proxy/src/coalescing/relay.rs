@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::flight::FlightClose;
 use super::frame::{Frame, MOST_PUBLISHED};
 use super::lease::{
-    CHUNK, FlightAck, FlightLease, LeaseWord, RemoteFlights, STREAMING_LEASE, SharedFlightCount, WAITING_LEASE,
+    CHUNK, FlightAck, FlightLease, LeaseClaim, LeaseWord, RemoteFlights, STREAMING_LEASE, SharedFlightCount,
+    WAITING_LEASE,
 };
 use super::reader::{Begun, FlightReader};
 use super::table::{OwnLease, Seat};
@@ -33,6 +34,8 @@ const RETOLD: usize = 256 << 10;
 const MOST_BEHIND: usize = 2 << 20;
 /// The cache has kept an answer after this time, or has not.
 const KEEPING: Duration = Duration::from_secs(1);
+/// Who read along reads on for so long after all was told again, though Redis knows nothing of that yet.
+const RETOLD_TO: Duration = Duration::from_secs(1);
 /// It is looked this often whether it has.
 const KEEPING_LOOK: Duration = Duration::from_millis(5);
 
@@ -55,6 +58,8 @@ pub struct Relay {
     watched: Option<SharedFlightCount>,
     /// The time since when Redis has not answered.
     silent: Option<Instant>,
+    /// The time when all was told again, for Redis had lost it.
+    retold: Option<Instant>,
 }
 
 /// The phase of what is told.
@@ -133,6 +138,7 @@ impl Relay {
             phase: RelayPhase::Waiting,
             watched: None,
             silent: None,
+            retold: None,
         }
     }
 
@@ -145,7 +151,8 @@ impl Relay {
             if self.watched.is_none() && self.reader.is_over() {
                 self.until_kept().await;
             }
-            if matches!(self.word(), LeaseWord::Leave(_)) {
+            // Who comes meanwhile is known to be late by the time of the end.
+            if matches!(self.word(), LeaseWord::Leave(Some(_))) {
                 self.remote.together().await;
             }
             let word = self.word();
@@ -241,7 +248,7 @@ impl Relay {
         let life = if self.phase == RelayPhase::Waiting { WAITING_LEASE } else { STREAMING_LEASE };
         let next = (self.outbox.acked, self.outbox.next());
         match self.remote.publish(&self.lease, next, (word, life)).await {
-            Ok(FlightAck { length: 0, .. }) => false,
+            Ok(FlightAck { length: 0, .. }) => self.tells_again(word).await,
             Ok(_) if word == LeaseWord::Abandon => false,
             Ok(FlightAck { watched: false, .. }) if matches!(word, LeaseWord::Leave(_)) => false,
             Ok(FlightAck { length, watched }) => {
@@ -249,7 +256,9 @@ impl Relay {
                 match (watched, &self.watched) {
                     (true, None) => self.watched = Some(self.remote.tells()),
                     // What was begun is told to its end.
-                    (false, Some(_)) if self.phase != RelayPhase::Told => self.watched = None,
+                    (false, Some(_)) if self.phase != RelayPhase::Told && !self.has_just_retold() => {
+                        self.watched = None;
+                    }
                     _ => {}
                 }
                 if !self.outbox.ack(length) {
@@ -264,6 +273,25 @@ impl Relay {
                 !over
             }
         }
+    }
+
+    /// Redis has lost what was told, and the lease: it is taken anew, unless another proxy has it by now, and all that is held told once more.
+    /// False: this is over.
+    async fn tells_again(&mut self, word: LeaseWord) -> bool {
+        let is_over = matches!(word, LeaseWord::Abandon | LeaseWord::Leave(_));
+        if is_over || self.outbox.start > 1 {
+            return false;
+        }
+        let own = Some(self.lease.token());
+        if self.remote.claim(&self.lease, (None, own), None).await != Ok(LeaseClaim::Taken) {
+            return false;
+        }
+        (self.outbox.acked, self.retold) = (1, Some(Instant::now()));
+        true
+    }
+
+    fn has_just_retold(&self) -> bool {
+        self.retold.is_some_and(|at| at.elapsed() < RETOLD_TO)
     }
 
     /// All is told; the lease goes when the answer is where who comes next will find it. What is told stays for who still reads.

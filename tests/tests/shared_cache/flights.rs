@@ -531,6 +531,39 @@ async fn a_stream_outlives_the_master_that_it_was_told_by() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn what_redis_has_lost_is_told_again_by_a_leader_that_lives() {
+    for begun in [false, true] {
+        let gate = Gate::default();
+        let house = House::start(2, gated(&gate)).await;
+        let mut streams = Vec::new();
+        let mut wholes = Vec::new();
+        if begun {
+            streams.extend([house.hear(0).await, house.hear(1).await]);
+        } else {
+            wholes.push(house.lead(WHOLE).await);
+            wholes.extend(house.follow(&[WHOLE]).await.into_iter().map(|(_, answer)| answer));
+        }
+        for _ in 0..2 {
+            // Replicas refuse it.
+            let flushed = house.cluster.nodes().iter().filter(|node| node.ask::<String>(&["FLUSHALL"]).is_ok()).count();
+            assert!(flushed >= 3);
+            let is_held = |house: &House| house.cluster.keys().unwrap().iter().any(|key| is_lease(key));
+            house.until("its lease is taken again", is_held).await;
+        }
+        gate.open();
+        for rest in streams {
+            let rest = read(rest).await.unwrap();
+            assert!(rest.is_good() && rest.text().contains("two") && STREAM.ends(&rest), "{}", rest.text());
+        }
+        for answer in wholes {
+            WHOLE.assert_whole(&answer.await.unwrap().unwrap());
+        }
+        assert_eq!(house.upstream.calls(), 1);
+        house.until("nothing is left", |house| house.cluster.keys().unwrap().is_empty()).await;
+    }
+}
+
+#[tokio::test(flavor = "local")]
 async fn without_redis_each_proxy_shares_by_itself() {
     let gate = Gate::default();
     let mut house = House::start(2, gated(&gate)).await;
