@@ -28,6 +28,8 @@ pub(super) const CONNECT: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A node that is away is told of after so many attempts: what is over sooner is no trouble.
 pub(super) const TOLD_AFTER: u64 = 4;
+/// A node that could not be connected to after so many attempts is away, and not only left alone.
+const GONE_AFTER: u64 = 2;
 /// A node is trusted again, and its next pause is short, after this many answers in a row.
 const TRUSTED: u32 = 64;
 /// A worker that looks so much later than it wanted to was held up …
@@ -70,6 +72,8 @@ pub(super) struct Node {
     waiting: Cell<u32>,
     /// It was asked something since somebody last looked.
     asked: Cell<bool>,
+    /// The time of its last loss, and whether it could not be connected to since.
+    lost: Cell<(Instant, bool)>,
 }
 
 impl std::fmt::Debug for Node {
@@ -132,6 +136,7 @@ impl Node {
             answers: Cell::new(0),
             waiting: Cell::new(0),
             asked: Cell::new(true),
+            lost: Cell::new((Instant::now(), false)),
         });
         counts.open.add();
         tokio::task::spawn_local(recover(Rc::downgrade(&node), Duration::ZERO));
@@ -148,6 +153,12 @@ impl Node {
 
     pub(super) fn is_up(&self) -> bool {
         self.link.borrow().is_some()
+    }
+
+    /// The time since when it can not be reached; `None`: it may be up, or is left alone for a moment.
+    pub(super) fn away_since(&self) -> Option<Instant> {
+        let (since, is_gone) = self.lost.get();
+        (is_gone && !self.is_up()).then_some(since)
     }
 
     /// True if it was asked something since this was last asked.
@@ -170,16 +181,19 @@ impl Node {
                 self.answered();
                 Ok(value)
             }
-            Some(Err(error)) => match judge(&error) {
-                Trouble::Failed { timed_out } => {
-                    self.fail(epoch);
-                    Err(Trouble::Failed { timed_out })
+            Some(Err(error)) => {
+                self.counts.says_no(&self.address.to_string(), &error);
+                match judge(&error) {
+                    Trouble::Failed { timed_out } => {
+                        self.fail(epoch);
+                        Err(Trouble::Failed { timed_out })
+                    }
+                    other => {
+                        self.answered();
+                        Err(other)
+                    }
                 }
-                other => {
-                    self.answered();
-                    Err(other)
-                }
-            },
+            }
             None => {
                 self.fail(epoch);
                 Err(Trouble::Failed { timed_out: true })
@@ -201,6 +215,7 @@ impl Node {
             return;
         }
         self.counts.open.add();
+        self.lost.set((Instant::now(), false));
         self.answers.set(0);
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
@@ -250,15 +265,20 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
         });
         let link = link.await;
         let Some(node) = node.upgrade() else { return };
+        let name = node.address.to_string();
+        let says_no = matches!(&link, Ok(Err(error)) if node.counts.says_no(&name, error));
         if let Ok(Ok(link)) = link {
             *node.link.borrow_mut() = Some(link);
             node.epoch.set(node.epoch.get() + 1);
             node.counts.open.minus(1);
-            node.counts.is_back(&node.address.to_string());
+            node.counts.is_back(&name);
             return;
         }
+        if attempts >= GONE_AFTER {
+            node.lost.set((node.lost.get().0, true));
+        }
         if attempts == TOLD_AFTER {
-            node.counts.is_away(&node.address.to_string());
+            node.counts.is_away(&name, says_no);
         }
         pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
     }
