@@ -8,6 +8,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 
 use super::fleet::{PodEvent, PodFacts};
+use crate::client::watch_settings;
 
 /// The container port that the admin address is on, by name.
 const ADMIN_PORT: &str = "admin";
@@ -15,7 +16,7 @@ const ADMIN_PORT: &str = "admin";
 /// Watches for ever. What can not be watched is tried again, ever more slowly; what was seen stands meanwhile.
 pub(super) fn watch(client: Client, namespace: &str, selector: &str) -> impl Stream<Item = PodEvent> + use<> {
     let pods: Api<Pod> = Api::namespaced(client, namespace);
-    let events = watcher(pods, watcher::Config::default().labels(selector)).default_backoff();
+    let events = watcher(pods, watch_settings().labels(selector)).default_backoff();
     events.scan(Vec::new(), |listed, event| future::ready(Some(seen(event, listed)))).filter_map(future::ready)
 }
 
