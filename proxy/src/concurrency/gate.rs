@@ -413,7 +413,8 @@ impl GateState {
 
     /// The cause why a call has no place: it is not the limit as long as nobody says what there is of it.
     fn no_place(&self) -> NoPlace {
-        let is_unanswered = self.lease.as_ref().is_some_and(PlaceLease::is_unanswered);
+        let now = Instant::now();
+        let is_unanswered = self.lease.as_ref().is_some_and(|lease| lease.is_unanswered(now));
         if is_unanswered && self.in_use < self.terms.max { NoPlace::Unanswered } else { NoPlace::Full }
     }
 

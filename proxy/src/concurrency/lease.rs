@@ -24,6 +24,8 @@ const SOON: Duration = Duration::from_millis(2);
 const FAILED: Duration = Duration::from_millis(100);
 /// The time after which all proxies have told it what they have, when it may have forgotten some of it.
 const CAREFUL: Duration = Duration::from_millis(1_500);
+/// A question that is not answered, and others within this time, are no more than a blip.
+const BLIP: Duration = Duration::from_millis(250);
 /// Who has heard nothing for so long goes by its share where Redis last knew of enough for all: a blip is over by then.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// … and what has been decided by that is acted on within this time.
@@ -135,9 +137,9 @@ impl PlaceLease {
         }
     }
 
-    /// True if the last question was not answered.
-    pub(super) fn is_unanswered(&self) -> bool {
-        self.failed
+    /// True if Redis does not answer, and has not for longer than a blip.
+    pub(super) fn is_unanswered(&self, now: Instant) -> bool {
+        self.is_silent(now, BLIP)
     }
 
     /// A call has gone elsewhere for want of a place.
@@ -372,11 +374,14 @@ mod tests {
         let later = start + RENEW;
         lease.ask(at(10, 10, 0), later).unwrap();
         lease.failed(later, None);
-        assert!(lease.is_good(later) && lease.is_unanswered());
+        assert!(lease.is_good(later) && !lease.is_unanswered(later) && lease.is_unanswered(later + BLIP * 2));
         let demand = lease.ask(at(10, 10, 5), later + FAILED).unwrap();
         assert!(!demand.grow);
         lease.answered(demand, answer(10, 10, false));
-        assert!(!lease.is_unanswered() && lease.is_undecided(later + FAILED), "others may not have been heard yet");
+        assert!(
+            !lease.is_unanswered(later + BLIP * 2) && lease.is_undecided(later + FAILED),
+            "others may not have been heard yet"
+        );
         assert!(!lease.is_undecided(later + CAREFUL * 2));
         assert!(lease.ask(at(10, 10, 5), later + CAREFUL * 2).unwrap().grow);
     }
