@@ -162,7 +162,7 @@ impl Gate {
     pub(super) fn ask(&self, now: Instant, share: impl Fn(u64) -> u64) -> Option<LeaseDemand> {
         let mut state = self.lock();
         let (part, max) = (state.part, state.terms.max);
-        if let Some(part) = state.lease.as_ref()?.part_alone(part, share(max), now) {
+        if let Some(part) = state.lease.as_ref()?.part_alone(part, (share(max), max), now) {
             state.part = part;
             self.serve(&mut state, now);
         }
@@ -587,7 +587,7 @@ mod tests {
             .map(|name| Arc::new(Gate::new(name, terms, true, (Arc::default(), Arc::default()))))
             .into();
         // Each would take all nine: what it has found out is `max`.
-        let answer = |held: u64| LeaseAnswer { held, target: held, contended: true };
+        let answer = |held: u64| LeaseAnswer { held, target: held, contended: true, others: 0 };
         let mut at_work = Vec::new();
         for (gate, held) in [(&one, 5), (&other, 4)] {
             gate.lock().adaptive = Some(Adaptive::new(9, 9));

@@ -120,7 +120,8 @@ pub(super) fn read(value: &Value) -> Option<LeaseAnswer> {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     };
-    (number(3)? == 1).then_some(LeaseAnswer { held: number(0)?, target: number(1)?, contended: number(2)? == 1 })
+    let contended = number(2)? == 1;
+    (number(3)? == 1).then_some(LeaseAnswer { held: number(0)?, target: number(1)?, contended, others: number(4)? })
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub(super) struct LeaseAnswer {
     pub(super) target: u64,
     /// True if the processes together need all that there is.
     pub(super) contended: bool,
+    /// The places that the other processes have.
+    pub(super) others: u64,
 }
 
 /// A process's part of one limit, by Redis.
@@ -82,6 +84,7 @@ pub(super) struct PlaceLease {
     careful: Option<Instant>,
     target: u64,
     contended: bool,
+    others: u64,
     /// Redis has a word of this process.
     is_known: bool,
     /// The most that was needed since it was asked.
@@ -116,8 +119,8 @@ impl PlaceLease {
     ///
     /// Nothing that Redis gave to anybody counts any longer than [`LIFE`]: then each has its share. Before that it keeps what it
     /// has, for as long as that counts, and no more than its share of it after that: nobody else can have been given it. Where there
-    /// was enough for all when it last heard, it has its share at the least.
-    pub(super) fn part_alone(&self, part: u64, share: u64, now: Instant) -> Option<u64> {
+    /// was enough for all when it last heard, it has as much of its share at the least as others had left then.
+    pub(super) fn part_alone(&self, part: u64, (share, max): (u64, u64), now: Instant) -> Option<u64> {
         if self.asking || !self.is_silent(now, PATIENCE) {
             return None;
         }
@@ -126,7 +129,7 @@ impl PlaceLease {
             return Some(share);
         }
         let kept = if is_good { part } else { part.min(share) };
-        Some(if self.contended { kept } else { kept.max(share) })
+        Some(if self.contended { kept } else { kept.max(share.min(max.saturating_sub(self.others))) })
     }
 
     /// True if it will soon be known whether there is a place: Redis has not answered for a moment, or may have forgotten something.
@@ -210,7 +213,7 @@ impl PlaceLease {
 
     /// It was answered: the part from now on.
     pub(super) fn answered(&mut self, demand: LeaseDemand, answer: LeaseAnswer) -> u64 {
-        (self.target, self.contended) = (answer.target, answer.contended);
+        (self.target, self.contended, self.others) = (answer.target, answer.contended, answer.others);
         self.is_known = answer.held > 0 || demand.need > 0;
         self.asking = false;
         // A Redis that is full takes back what it has, and gives nothing: that is no answer to who needs something.
@@ -241,7 +244,7 @@ mod tests {
     }
 
     fn answer(held: u64, target: u64, contended: bool) -> LeaseAnswer {
-        LeaseAnswer { held, target, contended }
+        LeaseAnswer { held, target, contended, others: 0 }
     }
 
     #[test]
@@ -305,15 +308,18 @@ mod tests {
         let start = Instant::now();
         let lease = forsaken(None, start, PATIENCE / 2);
         let now = start + PATIENCE / 2;
-        assert!(lease.part_alone(0, 25, now).is_none() && !lease.counts(now) && lease.is_undecided(now));
+        assert!(lease.part_alone(0, (25, 100), now).is_none() && !lease.counts(now) && lease.is_undecided(now));
         let lease = forsaken(None, start, PATIENCE * 2);
         let now = start + PATIENCE * 2;
-        assert_eq!((lease.part_alone(0, 25, now), lease.counts(now), lease.is_undecided(now)), (Some(25), true, false));
+        assert_eq!(
+            (lease.part_alone(0, (25, 100), now), lease.counts(now), lease.is_undecided(now)),
+            (Some(25), true, false)
+        );
         // Its node has been away for a while already: it is known with the first question.
         let (mut lease, now) = (PlaceLease::default(), start + LIFE * 9);
         lease.ask(at(0, 0, 1), now).unwrap();
         lease.failed(now, Some(start));
-        assert_eq!(lease.part_alone(0, 25, now), Some(25));
+        assert_eq!(lease.part_alone(0, (25, 100), now), Some(25));
     }
 
     #[test]
@@ -321,7 +327,7 @@ mod tests {
         let start = Instant::now();
         let part = |contended: bool, part: u64, after: Duration| {
             let lease = forsaken(Some(answer(part, part, contended)), start, after);
-            lease.part_alone(part, 25, start + after)
+            lease.part_alone(part, (25, 100), start + after)
         };
         for (after, short, enough) in [
             // While the lease counts; between its end and that of all others; and then.
@@ -337,14 +343,23 @@ mod tests {
     }
 
     #[test]
+    fn others_keep_what_they_had_when_redis_was_last_heard() {
+        let (start, after) = (Instant::now(), PATIENCE * 2);
+        for (others, part) in [(0, 25), (75, 25), (90, 10), (100, 1)] {
+            let lease = forsaken(Some(LeaseAnswer { others, ..answer(1, 1, false) }), start, after);
+            assert_eq!(lease.part_alone(1, (25, 100), start + after), Some(part), "{others}");
+        }
+    }
+
+    #[test]
     fn an_old_failure_says_nothing_of_redis_today() {
         let start = Instant::now();
         let mut lease = forsaken(None, start, LIFE * 2);
         let now = start + LIFE * 20;
-        assert!(lease.part_alone(0, 25, now).is_none() && !lease.counts(now));
+        assert!(lease.part_alone(0, (25, 100), now).is_none() && !lease.counts(now));
         lease.ask(at(0, 0, 1), now).unwrap();
         lease.failed(now, None);
-        assert!(lease.part_alone(0, 25, now).is_none(), "it was silent once today");
+        assert!(lease.part_alone(0, (25, 100), now).is_none(), "it was silent once today");
     }
 
     #[test]
@@ -360,10 +375,10 @@ mod tests {
             }
             now += FAILED;
         }
-        assert_eq!(lease.part_alone(0, 25, now), Some(25));
+        assert_eq!(lease.part_alone(0, (25, 100), now), Some(25));
         let demand = lease.ask(at(0, 0, 1), now).unwrap();
         lease.answered(demand, answer(8, 8, false));
-        assert!(lease.is_good(now) && lease.part_alone(8, 25, now).is_none());
+        assert!(lease.is_good(now) && lease.part_alone(8, (25, 100), now).is_none());
     }
 
     #[test]
