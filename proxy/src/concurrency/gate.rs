@@ -190,7 +190,7 @@ impl Gate {
         self.serve(&mut state, Instant::now());
     }
 
-    /// Redis has not answered; `since`: its node is known to have been away from then on.
+    /// Redis has not answered; `since`: its node can not be reached from then on, or says no.
     pub(super) fn unanswered(&self, now: Instant, since: Option<Instant>) {
         if let Some(lease) = &mut self.lock().lease {
             lease.failed(now, since);

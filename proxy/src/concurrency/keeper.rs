@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use super::active::ActiveList;
 use super::gate::Gate;
 use super::lease::{LIFE, LeaseAnswer, LeaseDemand};
-use crate::redis::{RedisClient, Script};
+use crate::redis::{RedisClient, Script, Unanswered};
 
 /// Limits that are in use are looked at this often, by one worker.
 const TICK: Duration = Duration::from_millis(20);
@@ -66,10 +66,11 @@ impl LeaseKeeper {
         let life = u64::try_from(LIFE.as_millis()).unwrap_or(u64::MAX);
         let numbers = [keep, need, want, max, grow.into(), life, number].map(|number| number.to_string());
         let place = self.place(gate);
-        let mut asking = Asking { gate, active: &self.active, redis, place: &place, is_over: false };
+        let mut asking = Asking { gate, active: &self.active, redis, place: &place, is_over: false, is_refused: false };
         let mut arguments = vec![self.name.as_bytes()];
         arguments.extend(numbers.iter().map(String::as_bytes));
         let answer = redis.eval(&self.script, &[&place], &arguments).await;
+        asking.is_refused = answer == Err(Unanswered::Refused);
         if let Some(answer) = answer.ok().and_then(|value| read(&value)) {
             asking.is_over = true;
             gate.answered(demand, answer);
@@ -103,13 +104,16 @@ struct Asking<'a> {
     redis: &'a RedisClient,
     place: &'a str,
     is_over: bool,
+    /// It was answered with a no.
+    is_refused: bool,
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             self.active.unanswered.add();
-            self.gate.unanswered(Instant::now(), self.redis.away_since(self.place));
+            let now = Instant::now();
+            self.gate.unanswered(now, if self.is_refused { Some(now) } else { self.redis.away_since(self.place) });
         }
     }
 }

@@ -29,7 +29,7 @@ const BLIP: Duration = Duration::from_millis(250);
 /// Who has heard nothing for so long goes by its share where Redis last knew of enough for all: a blip is over by then.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// … and what has been decided by that is acted on within this time.
-const SETTLED: Duration = Duration::from_millis(100);
+const SETTLED: Duration = Duration::from_millis(500);
 /// At most so many places are asked for beyond what is needed.
 const SPARE: u64 = 8;
 
@@ -81,6 +81,8 @@ pub(super) struct PlaceLease {
     asked: Option<Instant>,
     asking: bool,
     failed: bool,
+    /// Redis could not be reached with the last question, or said no to it: that it was not asked for a moment says nothing.
+    is_evident: bool,
     careful: Option<Instant>,
     target: u64,
     contended: bool,
@@ -103,7 +105,12 @@ impl PlaceLease {
 
     /// True if what the process may give to calls is known: by Redis, or as that has been away for long enough.
     pub(super) fn counts(&self, now: Instant) -> bool {
-        self.is_good(now) || self.is_silent(now, PATIENCE)
+        self.is_good(now) || self.is_away(now)
+    }
+
+    /// True if it is without Redis for so long that it goes by what it knows.
+    fn is_away(&self, now: Instant) -> bool {
+        self.is_silent(now, if self.is_evident { PATIENCE } else { LIFE })
     }
 
     /// True if questions have not been answered for longer than this. Without one for a while nobody knows.
@@ -121,7 +128,7 @@ impl PlaceLease {
     /// has, for as long as that counts, and no more than its share of it after that: nobody else can have been given it. Where there
     /// was enough for all when it last heard, it has as much of its share at the least as others had left then.
     pub(super) fn part_alone(&self, part: u64, (share, max): (u64, u64), now: Instant) -> Option<u64> {
-        if self.asking || !self.is_silent(now, PATIENCE) {
+        if self.asking || !self.is_away(now) {
             return None;
         }
         let is_good = self.is_good(now);
@@ -216,6 +223,7 @@ impl PlaceLease {
         (self.target, self.contended, self.others) = (answer.target, answer.contended, answer.others);
         self.is_known = answer.held > 0 || demand.need > 0;
         self.asking = false;
+        self.is_evident = false;
         // A Redis that is full takes back what it has, and gives nothing: that is no answer to who needs something.
         if self.is_known || !self.failed {
             self.until = self.asked.map(|asked| asked + BELIEVED);
@@ -224,10 +232,10 @@ impl PlaceLease {
         answer.held
     }
 
-    /// Nobody has answered. What Redis may have given by it is given back with the next question. `since`: its node has been known to
-    /// be away for so long already.
+    /// Nobody has answered. What Redis may have given by it is given back with the next question. `since`: its node can not be reached from
+    /// then on, or says no; `None`: it may be well.
     pub(super) fn failed(&mut self, now: Instant, since: Option<Instant>) {
-        (self.asking, self.failed) = (false, true);
+        (self.asking, self.failed, self.is_evident) = (false, true, since.is_some());
         self.careful = Some(now + CAREFUL);
         self.unheard = self.unheard.into_iter().chain(since).min();
     }
@@ -297,7 +305,7 @@ mod tests {
         while now + FAILED <= start + until {
             now += FAILED;
             if lease.ask(at(answer.map_or(0, |answer| answer.held), 1, 1), now).is_some() {
-                lease.failed(now, None);
+                lease.failed(now, Some(now));
             }
         }
         lease
@@ -343,6 +351,21 @@ mod tests {
     }
 
     #[test]
+    fn who_only_leaves_redis_alone_for_a_while_takes_nothing_before_all_leases_have_ended() {
+        let (start, after) = (Instant::now(), PATIENCE * 2);
+        let mut lease = forsaken(None, start, after);
+        let now = start + after + FAILED;
+        lease.ask(at(0, 0, 1), now).unwrap();
+        lease.failed(now, None);
+        assert!(lease.part_alone(0, (25, 100), now).is_none() && !lease.counts(now));
+        // It is answered with what nobody needs: who is full does that, and who is well.
+        let mut lease = forsaken(None, start, after);
+        let demand = LeaseDemand { keep: 0, need: 0, want: 0, max: 100, grow: false, number: 9 };
+        lease.answered(demand, answer(0, 0, false));
+        assert!(lease.part_alone(0, (25, 100), start + after).is_none());
+    }
+
+    #[test]
     fn others_keep_what_they_had_when_redis_was_last_heard() {
         let (start, after) = (Instant::now(), PATIENCE * 2);
         for (others, part) in [(0, 25), (75, 25), (90, 10), (100, 1)] {
@@ -358,7 +381,7 @@ mod tests {
         let now = start + LIFE * 20;
         assert!(lease.part_alone(0, (25, 100), now).is_none() && !lease.counts(now));
         lease.ask(at(0, 0, 1), now).unwrap();
-        lease.failed(now, None);
+        lease.failed(now, Some(now));
         assert!(lease.part_alone(0, (25, 100), now).is_none(), "it was silent once today");
     }
 

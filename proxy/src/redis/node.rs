@@ -28,8 +28,6 @@ pub(super) const CONNECT: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A node that is away is told of after so many attempts: what is over sooner is no trouble.
 pub(super) const TOLD_AFTER: u64 = 4;
-/// A node that could not be connected to after so many attempts is away, and not only left alone.
-const GONE_AFTER: u64 = 2;
 /// A node is trusted again, and its next pause is short, after this many answers in a row.
 const TRUSTED: u32 = 64;
 /// A worker that looks so much later than it wanted to was held up …
@@ -72,7 +70,7 @@ pub(super) struct Node {
     waiting: Cell<u32>,
     /// It was asked something since somebody last looked.
     asked: Cell<bool>,
-    /// The time of its last loss, and whether it could not be connected to since.
+    /// The time of its last loss, and whether it can not serve: it has said so, or could not be connected to since.
     lost: Cell<(Instant, bool)>,
 }
 
@@ -155,7 +153,7 @@ impl Node {
         self.link.borrow().is_some()
     }
 
-    /// The time since when it can not be reached; `None`: it may be up, or is left alone for a moment.
+    /// The time since when it can not serve; `None`: it may, or is left alone for a moment.
     pub(super) fn away_since(&self) -> Option<Instant> {
         let (since, is_gone) = self.lost.get();
         (is_gone && !self.is_up()).then_some(since)
@@ -185,7 +183,7 @@ impl Node {
                 self.counts.says_no(&self.address.to_string(), &error);
                 match judge(&error) {
                     Trouble::Failed { timed_out } => {
-                        self.fail(epoch);
+                        self.fail(epoch, !timed_out && !error.is_io_error());
                         Err(Trouble::Failed { timed_out })
                     }
                     other => {
@@ -195,7 +193,7 @@ impl Node {
                 }
             }
             None => {
-                self.fail(epoch);
+                self.fail(epoch, false);
                 Err(Trouble::Failed { timed_out: true })
             }
         }
@@ -209,13 +207,13 @@ impl Node {
         }
     }
 
-    /// Takes the node away, if nobody has since that connection.
-    fn fail(self: &Rc<Self>, epoch: u64) {
+    /// Takes the node away, if nobody has since that connection. `says_so`: it can not serve by its own word.
+    fn fail(self: &Rc<Self>, epoch: u64, says_so: bool) {
         if self.epoch.get() != epoch || self.link.borrow_mut().take().is_none() {
             return;
         }
         self.counts.open.add();
-        self.lost.set((Instant::now(), false));
+        self.lost.set((Instant::now(), says_so));
         self.answers.set(0);
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
@@ -274,9 +272,7 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
             node.counts.is_back(&name);
             return;
         }
-        if attempts >= GONE_AFTER {
-            node.lost.set((node.lost.get().0, true));
-        }
+        node.lost.set((node.lost.get().0, true));
         if attempts == TOLD_AFTER {
             node.counts.is_away(&name, says_no);
         }
