@@ -26,7 +26,7 @@ const FAILED: Duration = Duration::from_millis(100);
 const CAREFUL: Duration = Duration::from_millis(1_500);
 /// A question that is not answered, and others within this time, are no more than a blip.
 const BLIP: Duration = Duration::from_millis(250);
-/// Who has heard nothing for so long goes by its share where Redis last knew of enough for all: a blip is over by then.
+/// The time without an answer after which a process goes by its share where Redis last knew of enough for all: a blip is over by then.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// … and what has been decided by that is acted on within this time.
 const SETTLED: Duration = Duration::from_millis(500);
