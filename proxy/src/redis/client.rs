@@ -32,7 +32,7 @@ const MAX_WRITE_BYTES: usize = 16 * 1024 * 1024;
 const REFRESH: Duration = Duration::from_secs(60);
 /// First and longest pause between attempts to learn them while something is wrong.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// When nobody has said so often which master has which slots, they are away.
+/// So many answers in vain, one after the other, on which master has which slots: they are away.
 const UNKNOWN_AFTER: u64 = 2;
 /// A question is sent on at most this often.
 const MAX_HOPS: usize = 4;
