@@ -3,6 +3,9 @@
 //! A holder believes in its lease for ten seconds from the moment it *asked* for the last renewal; others wait fifteen
 //! seconds from the moment they *saw* it. So a holder that cannot renew has stopped, its last write included, before
 //! another starts, whatever the clocks say: only spans of time are compared, never two machines' clocks.
+//!
+//! Its versions only grow, by consistent reads and by its own writes. One that is lower than one before says that the cluster's state was
+//! put back to an earlier one: no watch tells of that, nor of anything after it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -149,6 +152,20 @@ fn decide(lease: Option<&Lease>, me: &str, seen: &ObservedLease, now: Instant) -
     }
 }
 
+/// The highest version that was met of an object.
+#[derive(Debug, Default)]
+struct HighestVersion(Cell<u64>);
+
+impl HighestVersion {
+    /// One more is met. True if it is lower than one before.
+    fn goes_back(&self, version: Option<&str>) -> bool {
+        let Some(version) = version.and_then(|version| version.parse().ok()) else { return false };
+        let highest = self.0.get();
+        self.0.set(highest.max(version));
+        version < highest
+    }
+}
+
 /// A replica that wants the lease.
 pub struct Candidate {
     api: Api<Lease>,
@@ -156,13 +173,27 @@ pub struct Candidate {
     me: String,
     owner: Option<Shared>,
     leadership: Rc<Leadership>,
+    highest: HighestVersion,
+    rewound: Notify,
 }
 
 impl Candidate {
     /// One that is called `me` and wants the lease `name`.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: String, me: String, leadership: Rc<Leadership>) -> Self {
-        Self { api: Api::namespaced(client, namespace), name, me, owner: None, leadership }
+        let (api, highest, rewound) = (Api::namespaced(client, namespace), HighestVersion::default(), Notify::new());
+        Self { api, name, me, owner: None, leadership, highest, rewound }
+    }
+
+    /// Waits until the cluster's state has gone back to an earlier one.
+    pub async fn rewound(&self) {
+        self.rewound.notified().await;
+    }
+
+    fn met(&self, lease: Option<&Lease>) {
+        if self.highest.goes_back(lease.and_then(|lease| lease.metadata.resource_version.as_deref())) {
+            self.rewound.notify_one();
+        }
     }
 
     /// Whoever holds the lease puts it down to the owner of all that is published, so that it goes with an uninstallation.
@@ -236,6 +267,7 @@ impl Candidate {
     /// One look, and what follows from it. Says whether the lease is ours then.
     async fn once(&self, seen: &mut ObservedLease) -> Result<bool, kube::Error> {
         let lease = self.api.get_opt(&self.name).await?;
+        self.met(lease.as_ref());
         seen.look(lease.as_ref(), &self.me);
         let step = decide(lease.as_ref(), &self.me, seen, Instant::now());
         let written = match (step, lease) {
@@ -257,6 +289,7 @@ impl Candidate {
         };
         match written {
             Ok(lease) => {
+                self.met(Some(&lease));
                 *seen = ObservedLease::new(lease.metadata.resource_version);
                 Ok(true)
             }
@@ -309,6 +342,21 @@ mod tests {
         assert_eq!(decide(None, "me", &seen, after(16)), Step::Create);
         seen.look(Some(&lease("")), "me");
         assert_eq!(decide(None, "me", &seen, start), Step::Create);
+    }
+
+    #[test]
+    fn a_version_that_is_lower_than_one_before_says_that_the_state_went_back() {
+        let highest = HighestVersion::default();
+        for (version, goes_back) in [
+            (Some("9"), false),
+            (Some("9"), false),
+            (None, false),
+            (Some("x"), false),
+            (Some("10"), false),
+            (Some("9"), true),
+        ] {
+            assert_eq!(highest.goes_back(version), goes_back, "{version:?}");
+        }
     }
 
     #[test]

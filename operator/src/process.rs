@@ -139,14 +139,20 @@ impl Operator {
         tasks.spawn_local(async move { writing.run().await });
         let reconciler = self.reconciler(status_writer);
         tasks.spawn_local(async move { reconciler.run().await });
-        tokio::select! {
-            _ = end.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let is_rewound = tokio::select! {
+            _ = end.recv() => false,
+            _ = interrupt.recv() => false,
+            () = candidate.rewound() => true,
+        };
         tracing::info!("the operator ends");
         // Whatever is being written ends or is cut: another replica, or the next start, ends in the same bytes.
         tasks.shutdown().await;
         candidate.release().await;
+        // What is known is of a state that is no more, and watches say nothing until the versions of before are reached again.
+        anyhow::ensure!(
+            !is_rewound,
+            "the cluster's state was put back to an earlier one, as by a restore of etcd: the operator is to be started again, to read all anew"
+        );
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use sluicegate_config::compile::{Kind, Labels};
 use sluicegate_config::published::{DATA_KEY, GATEWAY_LABEL, TOKEN_KEY};
 use tokio::task::JoinSet;
 
-use crate::client::error_text;
+use crate::client::{error_text, watch_settings};
 use crate::metrics::{Metrics, Watch};
 use crate::owner::OwnerReporter;
 use crate::watch_pause::paced;
@@ -100,7 +100,7 @@ impl Watches {
         };
         let source = Source::Resources(kind);
         let mut listed: HashSet<ObjectId> = HashSet::new();
-        self.follow((source, &scope), watcher(api, watcher::Config::default()), |event| {
+        self.follow((source, &scope), watcher(api, watch_settings()), |event| {
             let mut world = self.world.borrow_mut();
             match event {
                 Event::Init => listed.clear(),
@@ -134,7 +134,7 @@ impl Watches {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        self.follow((source, &scope), watcher(api, watcher::Config::default()), |event| {
+        self.follow((source, &scope), watcher(api, watch_settings()), |event| {
             let mut world = self.world.borrow_mut();
             match event {
                 Event::Init | Event::InitApply(_) => {}
@@ -155,7 +155,7 @@ impl Watches {
 
     /// The labels of all namespaces.
     async fn namespaces(self) {
-        let stream = watcher(Api::<PartialObjectMeta<Namespace>>::all(self.client.clone()), watcher::Config::default());
+        let stream = watcher(Api::<PartialObjectMeta<Namespace>>::all(self.client.clone()), watch_settings());
         let mut listed: HashMap<String, Labels> = HashMap::new();
         self.follow((Source::Namespaces, &None), stream, |event| {
             let mut world = self.world.borrow_mut();
@@ -215,7 +215,7 @@ impl Watches {
 
     /// The one ConfigMap that owns what is published.
     async fn owner(self, name: String) {
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let config = watch_settings().fields(&format!("metadata.name={name}"));
         let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut listed = None;
         self.follow((Source::Owner, &None), watcher(api, config), |event| {
@@ -251,7 +251,7 @@ impl Watches {
     /// The objects that we have published.
     async fn published(self, is_secret: bool) {
         let gateway = self.world.borrow().template().gateway.clone();
-        let config = watcher::Config::default().labels(&format!("{GATEWAY_LABEL}={gateway}"));
+        let config = watch_settings().labels(&format!("{GATEWAY_LABEL}={gateway}"));
         if is_secret {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
             self.ours(Source::PublishedSecrets, watcher(api, config), |mut secret: Secret| {

@@ -8,7 +8,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 
 use super::fleet::{PodEvent, PodFacts};
-use crate::client::error_text;
+use crate::client::{error_text, watch_settings};
 use crate::watch_pause::paced;
 
 /// The container port that the admin address is on, by name.
@@ -17,7 +17,7 @@ const ADMIN_PORT: &str = "admin";
 /// Watches for ever. What can not be watched is tried again, ever more slowly; what was seen stands meanwhile.
 pub(super) fn watch(client: Client, namespace: &str, selector: &str) -> impl Stream<Item = PodEvent> + use<> {
     let pods: Api<Pod> = Api::namespaced(client, namespace);
-    let events = paced(watcher(pods, watcher::Config::default().labels(selector)));
+    let events = paced(watcher(pods, watch_settings().labels(selector)));
     events.scan(Vec::new(), |listed, event| future::ready(Some(seen(event, listed)))).filter_map(future::ready)
 }
 

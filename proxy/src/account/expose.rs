@@ -351,7 +351,9 @@ impl Page<'_> {
         self.counters(&names::CACHE_PROMOTIONS, &of(|stat| Some(stat.remote?.promotions)))?;
         self.counters(&names::CACHE_CORRUPT, &of(|stat| Some(stat.remote?.corrupt)))?;
         let refused = stats.iter().flat_map(|stat| &stat.refused).map(|(reason, count)| (vec![*reason], *count));
-        self.counters(&names::CACHE_REFUSED, &refused.collect())
+        self.counters(&names::CACHE_REFUSED, &refused.collect())?;
+        let says_no = stats.iter().flat_map(|stat| &stat.says_no).map(|(reason, count)| (vec![*reason], *count));
+        self.counters(&names::REDIS_REFUSALS, &says_no.collect())
     }
 
     fn endpoints(&mut self, metrics: &Metrics) -> Result<(), Error> {

@@ -165,6 +165,8 @@ pub struct CacheStat {
     pub remote: Option<RemoteStat>,
     /// Answers not kept in any layer, by reason; told by one layer for all.
     pub refused: Vec<(&'static str, u64)>,
+    /// Times that what is behind a network said no, by reason.
+    pub says_no: Vec<(&'static str, u64)>,
 }
 
 /// The facts told of a cache layer behind a network.

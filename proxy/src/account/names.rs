@@ -78,6 +78,7 @@ metrics! {
     CACHE_PROMOTIONS = Counter "sluicegate_cache_promotions" ["layer"] "Answers that were copied from the layer into memory.";
     CACHE_CORRUPT = Counter "sluicegate_cache_corrupt_entries" ["layer"] "What the layer gave that was not an answer of this gateway.";
     CACHE_REFUSED = Counter "sluicegate_cache_refused" ["reason"] "Answers of caching rules that were not kept.";
+    REDIS_REFUSALS = Counter "sluicegate_redis_refusals" ["reason"] "Times that Redis answered, and said no: by its own word, or `AUTH` where it refused the login.";
     CIRCUIT = Gauge "sluicegate_endpoint_circuit_state" ["pool", "provider", "endpoint"] "State of the endpoint's circuit: 0 closed, 1 half open, 2 open.";
     CIRCUIT_OPENED = Counter "sluicegate_endpoint_circuit_opened" ["pool", "provider", "endpoint"] "How often the endpoint's circuit has opened.";
     OWN_LIMIT = Gauge "sluicegate_endpoint_concurrency_limit" ["pool", "provider", "endpoint"] "The most calls that this proxy may have at an endpoint at once, where `limits.adaptive` lets it find that out.";

@@ -109,6 +109,12 @@ fn refusal(call: &InboundCall, gate: &PreparedGate, refused: PlaceRefusal) -> Pr
                 format!("Too many calls at once: the limit is {max} {calls} {of}. Please try again in {seconds}s.");
             Problem::client(ErrorKind::RateLimit, message).code("rate_limit_exceeded")
         }
+        NoPlace::Unanswered => {
+            let message = format!(
+                "There is no place for this call: the limit is {max} {calls} at once {of}, and Redis, where the gateway's proxies share it, does not answer. Please try again in {seconds}s."
+            );
+            Problem::gateway(ErrorKind::Overloaded, message)
+        }
         NoPlace::Waited(waited) => {
             let waited = (waited.as_secs_f64() * 10.0).round() / 10.0;
             let message = format!(

@@ -19,7 +19,11 @@ const WEIGHT: u64 = 16;
 
 /// The time that calls wait for a part of a limit that has no queue, where other processes have theirs …
 const ASKING: Duration = Duration::from_millis(500);
-/// … and the most of them that do.
+/// … and as it is not known yet what there is, they wait on in steps of this …
+const STEP: Duration = Duration::from_millis(50);
+/// … and no longer than this.
+const LONGEST_ASKING: Duration = Duration::from_secs(3);
+/// The most of them that wait so.
 const WHILE_ASKING: QueueBounds = QueueBounds { size: 1_000, max_bytes: 64 << 20, ageing: ASKING };
 
 /// The terms of a limit.
@@ -46,6 +50,8 @@ pub(crate) struct PlaceRefusal {
 pub(crate) enum NoPlace {
     /// There is none free, and no room to wait, or others have a better right to it.
     Full,
+    /// There may be one free, but Redis does not say so.
+    Unanswered,
     /// It has waited as long as it may.
     Waited(Duration),
 }
@@ -155,9 +161,9 @@ impl Gate {
     /// The question to Redis that is due. `share`: this process's part of what there is where Redis is away.
     pub(super) fn ask(&self, now: Instant, share: impl Fn(u64) -> u64) -> Option<LeaseDemand> {
         let mut state = self.lock();
-        let lease = state.lease.as_ref()?;
-        if lease.is_forsaken(now) && !lease.is_asking() {
-            state.part = share(state.terms.max);
+        let (part, max) = (state.part, state.terms.max);
+        if let Some(part) = state.lease.as_ref()?.part_alone(part, (share(max), max), now) {
+            state.part = part;
             self.serve(&mut state, now);
         }
         let standing = state.standing();
@@ -184,10 +190,10 @@ impl Gate {
         self.serve(&mut state, Instant::now());
     }
 
-    /// Redis has not answered.
-    pub(super) fn unanswered(&self, now: Instant) {
+    /// Redis has not answered; `since`: its node can not be reached from then on, or says no.
+    pub(super) fn unanswered(&self, now: Instant, since: Option<Instant>) {
         if let Some(lease) = &mut self.lock().lease {
-            lease.failed(now);
+            lease.failed(now, since);
         }
     }
 
@@ -277,7 +283,7 @@ impl Gate {
             }
             let full = |state: &GateState| {
                 self.totals.refused_full.add();
-                PlaceRefusal { why: NoPlace::Full, after: state.retry_after() }
+                PlaceRefusal { why: state.no_place(), after: state.retry_after() }
             };
             let Some((bounds, longest)) = state.queue_terms() else { return Err(full(&state)) };
             let ((tell, told), now) = (oneshot::channel(), Instant::now());
@@ -296,7 +302,14 @@ impl Gate {
                 }
             }
         };
-        match tokio::time::timeout(longest, &mut waiting.told).await {
+        let (since, mut step) = (Instant::now(), longest);
+        let told = loop {
+            match tokio::time::timeout(step, &mut waiting.told).await {
+                Err(_) if self.may_wait_on(since, until) => step = STEP,
+                told => break told,
+            }
+        };
+        match told {
             Ok(Ok(Turn::Served)) => {
                 waiting.over = true;
                 Ok(waiting.place())
@@ -304,7 +317,8 @@ impl Gate {
             Ok(_) => {
                 waiting.over = true;
                 self.totals.refused_full.add();
-                Err(PlaceRefusal { why: NoPlace::Full, after: self.lock().retry_after() })
+                let state = self.lock();
+                Err(PlaceRefusal { why: state.no_place(), after: state.retry_after() })
             }
             // Its turn may have come in this very moment.
             Err(_) if waiting.give_up() => Ok(waiting.place()),
@@ -312,12 +326,20 @@ impl Gate {
                 let state = self.lock();
                 let (count, why) = match state.terms.queue {
                     Some(_) => (&self.totals.refused_late, NoPlace::Waited(longest)),
-                    None => (&self.totals.refused_full, NoPlace::Full),
+                    None => (&self.totals.refused_full, state.no_place()),
                 };
                 count.add();
                 Err(PlaceRefusal { why, after: state.retry_after() })
             }
         }
+    }
+
+    /// True if a call that waits without a queue may soon have a place, as it will be known then what there is.
+    fn may_wait_on(&self, since: Instant, until: Instant) -> bool {
+        let now = Instant::now();
+        let state = self.lock();
+        let is_undecided = state.lease.as_ref().is_some_and(|lease| lease.is_undecided(now));
+        is_undecided && state.terms.queue.is_none() && now < until && now < since + LONGEST_ASKING
     }
 
     /// Free places go to whose turn it is.
@@ -368,7 +390,7 @@ impl GateState {
         if self.is_lifted {
             return u64::MAX;
         }
-        let counts = self.lease.as_ref().is_none_or(|lease| lease.is_good(now) || lease.is_forsaken(now));
+        let counts = self.lease.as_ref().is_none_or(|lease| lease.counts(now));
         if counts { self.part.min(self.own_limit()) } else { 0 }
     }
 
@@ -387,6 +409,13 @@ impl GateState {
         // Places that it would not give out are not asked for.
         let waiting = waiting.min(self.own_limit().saturating_sub(self.in_use));
         Standing { part: self.part, in_use: self.in_use, waiting, max: self.terms.max }
+    }
+
+    /// The cause why a call has no place: it is not the limit as long as nobody says what there is of it.
+    fn no_place(&self) -> NoPlace {
+        let now = Instant::now();
+        let is_unanswered = self.lease.as_ref().is_some_and(|lease| lease.is_unanswered(now));
+        if is_unanswered && self.in_use < self.terms.max { NoPlace::Unanswered } else { NoPlace::Full }
     }
 
     fn give_back(&mut self, flow: Flow) {
@@ -558,7 +587,7 @@ mod tests {
             .map(|name| Arc::new(Gate::new(name, terms, true, (Arc::default(), Arc::default()))))
             .into();
         // Each would take all nine: what it has found out is `max`.
-        let answer = |held: u64| LeaseAnswer { held, target: held, contended: true };
+        let answer = |held: u64| LeaseAnswer { held, target: held, contended: true, others: 0 };
         let mut at_work = Vec::new();
         for (gate, held) in [(&one, 5), (&other, 4)] {
             gate.lock().adaptive = Some(Adaptive::new(9, 9));

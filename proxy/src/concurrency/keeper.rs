@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use super::active::ActiveList;
 use super::gate::Gate;
 use super::lease::{LIFE, LeaseAnswer, LeaseDemand};
-use crate::redis::{RedisClient, Script};
+use crate::redis::{RedisClient, Script, Unanswered};
 
 /// Limits that are in use are looked at this often, by one worker.
 const TICK: Duration = Duration::from_millis(20);
@@ -65,10 +65,12 @@ impl LeaseKeeper {
         let LeaseDemand { keep, need, want, max, grow, number } = demand;
         let life = u64::try_from(LIFE.as_millis()).unwrap_or(u64::MAX);
         let numbers = [keep, need, want, max, grow.into(), life, number].map(|number| number.to_string());
-        let mut asking = Asking { gate, active: &self.active, is_over: false };
+        let place = self.place(gate);
+        let mut asking = Asking { gate, active: &self.active, redis, place: &place, is_over: false, is_refused: false };
         let mut arguments = vec![self.name.as_bytes()];
         arguments.extend(numbers.iter().map(String::as_bytes));
-        let answer = redis.eval(&self.script, &[&self.place(gate)], &arguments).await;
+        let answer = redis.eval(&self.script, &[&place], &arguments).await;
+        asking.is_refused = answer == Err(Unanswered::Refused);
         if let Some(answer) = answer.ok().and_then(|value| read(&value)) {
             asking.is_over = true;
             gate.answered(demand, answer);
@@ -99,14 +101,19 @@ impl LeaseKeeper {
 struct Asking<'a> {
     gate: &'a Gate,
     active: &'a ActiveList<Gate>,
+    redis: &'a RedisClient,
+    place: &'a str,
     is_over: bool,
+    /// It was answered with a no.
+    is_refused: bool,
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             self.active.unanswered.add();
-            self.gate.unanswered(Instant::now());
+            let now = Instant::now();
+            self.gate.unanswered(now, if self.is_refused { Some(now) } else { self.redis.away_since(self.place) });
         }
     }
 }
@@ -117,5 +124,61 @@ pub(super) fn read(value: &Value) -> Option<LeaseAnswer> {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     };
-    (number(3)? == 1).then_some(LeaseAnswer { held: number(0)?, target: number(1)?, contended: number(2)? == 1 })
+    let contended = number(2)? == 1;
+    (number(3)? == 1).then_some(LeaseAnswer { held: number(0)?, target: number(1)?, contended, others: number(4)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::Concurrency;
+
+    use super::super::wait_queue::Applicant;
+    use super::super::{GateScope, Gates, NoPlace, PreparedGate};
+    use super::*;
+    use crate::redis::tests::{Server, worker};
+    use crate::redis::{Login, RedisCounts};
+
+    const CALL: Applicant = Applicant { flow: 0, priority: 0, bytes: 1 };
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A limit of two calls without a queue, which proxies share.
+    fn two(gates: &Gates, route: &'static str) -> Arc<Gate> {
+        PreparedGate::of(gates, GateScope::Route(route, None), &Concurrency { max: 2, min: None, queue: None }).gate
+    }
+
+    fn keeper(gates: &Gates, url: String, share: u64) -> tokio::task::JoinHandle<()> {
+        let redis = RedisClient::open(&[url], Login::default(), &Arc::<RedisCounts>::default()).unwrap();
+        let keeper = gates.keeper(Some(redis), ("gateway", "one"));
+        tokio::task::spawn_local(async move { keeper.run(move |whole| whole.min(share)).await })
+    }
+
+    #[test]
+    fn without_a_redis_no_call_within_the_share_is_refused_and_one_beyond_it_hears_why() {
+        worker(async {
+            let gates = Gates::default();
+            gates.share();
+            let kept = keeper(&gates, "redis://127.0.0.1:1".to_owned(), 1);
+            for route in ["a/first", "a/second"] {
+                let gate = two(&gates, route);
+                let until = Instant::now() + MINUTE;
+                let place = gate.take(CALL, until).await;
+                assert!(place.is_ok(), "{place:?}");
+                assert_eq!(gate.take(CALL, until).await.unwrap_err().why, NoPlace::Unanswered);
+            }
+            kept.abort();
+        });
+    }
+
+    #[test]
+    fn with_a_redis_the_limit_alone_refuses() {
+        worker(async {
+            let (server, gates) = (Server::start(&[]), Gates::default());
+            gates.share();
+            let kept = keeper(&gates, server.url(), 1);
+            let (gate, until) = (two(&gates, "a/r"), Instant::now() + MINUTE);
+            let _places = [gate.take(CALL, until).await.unwrap(), gate.take(CALL, until).await.unwrap()];
+            assert_eq!(gate.take(CALL, until).await.unwrap_err().why, NoPlace::Full);
+            kept.abort();
+        });
+    }
 }

@@ -59,4 +59,4 @@ else
   redis.call('HSET', KEYS[1], name, string.format('%.0f %.0f %.0f %s', hold, need, now + life, ARGV[8]))
   redis.call('PEXPIRE', KEYS[1], life)
 end
-return {hold, target, contended and 1 or 0, 1}
+return {hold, target, contended and 1 or 0, 1, others}

@@ -3,7 +3,8 @@
 //!
 //! A process asks for what its calls need and a little more, so that most calls need no round trip. What lies idle it gives back; where
 //! the processes together need more than there is, each keeps to its fair part as its calls end. What is given counts for [`LIFE`]: a
-//! process that has died gives its places back by that. When a process has not been heard for so long it goes by its share.
+//! process that has died gives its places back by that. When a process has heard nothing for so long it goes by its share: sooner where
+//! the processes did not need all that there is, so that one whose limits lay idle when Redis went refuses nobody for it.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,12 @@ const SOON: Duration = Duration::from_millis(2);
 const FAILED: Duration = Duration::from_millis(100);
 /// The time after which all proxies have told it what they have, when it may have forgotten some of it.
 const CAREFUL: Duration = Duration::from_millis(1_500);
+/// A question that is not answered, and others within this time, are no more than a blip.
+const BLIP: Duration = Duration::from_millis(250);
+/// The time without an answer after which a process goes by its share where Redis last knew of enough for all: a blip is over by then.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// … and what has been decided by that is acted on within this time.
+const SETTLED: Duration = Duration::from_millis(500);
 /// At most so many places are asked for beyond what is needed.
 const SPARE: u64 = 8;
 
@@ -60,6 +67,8 @@ pub(super) struct LeaseAnswer {
     pub(super) target: u64,
     /// True if the processes together need all that there is.
     pub(super) contended: bool,
+    /// The places that the other processes have.
+    pub(super) others: u64,
 }
 
 /// A process's part of one limit, by Redis.
@@ -72,9 +81,12 @@ pub(super) struct PlaceLease {
     asked: Option<Instant>,
     asking: bool,
     failed: bool,
+    /// Redis could not be reached with the last question, or said no to it: that it was not asked for a moment says nothing.
+    is_evident: bool,
     careful: Option<Instant>,
     target: u64,
     contended: bool,
+    others: u64,
     /// Redis has a word of this process.
     is_known: bool,
     /// The most that was needed since it was asked.
@@ -91,14 +103,53 @@ impl PlaceLease {
         self.until.is_some_and(|until| now <= until)
     }
 
-    /// True if Redis has been away for so long that nothing it gave to anybody counts any longer.
-    pub(super) fn is_forsaken(&self, now: Instant) -> bool {
-        !self.is_good(now) && self.unheard.is_some_and(|since| now > since + LIFE)
+    /// True if what the process may give to calls is known: by Redis, or as that has been away for long enough.
+    pub(super) fn counts(&self, now: Instant) -> bool {
+        self.is_good(now) || self.is_away(now)
     }
 
-    /// True while a question is under way.
-    pub(super) fn is_asking(&self) -> bool {
-        self.asking
+    /// True if it is without Redis for so long that it goes by what it knows.
+    fn is_away(&self, now: Instant) -> bool {
+        self.is_silent(now, if self.is_evident { PATIENCE } else { LIFE })
+    }
+
+    /// True if questions have not been answered for longer than this. Without one for a while nobody knows.
+    fn is_silent(&self, now: Instant, longer_than: Duration) -> bool {
+        self.failed && !self.is_stale(now) && self.unheard.is_some_and(|since| now > since + longer_than)
+    }
+
+    fn is_stale(&self, now: Instant) -> bool {
+        self.asked.is_none_or(|asked| now > asked + PATIENCE)
+    }
+
+    /// The part of a process that Redis has not answered for a while. `None`: what it has from there holds, or nothing yet.
+    ///
+    /// Nothing that Redis gave to anybody counts any longer than [`LIFE`]: then each has its share. Before that it keeps what it
+    /// has, for as long as that counts, and no more than its share of it after that: nobody else can have been given it. Where there
+    /// was enough for all when it last heard, it has as much of its share at the least as others had left then.
+    pub(super) fn part_alone(&self, part: u64, (share, max): (u64, u64), now: Instant) -> Option<u64> {
+        if self.asking || !self.is_away(now) {
+            return None;
+        }
+        let is_good = self.is_good(now);
+        if !is_good && self.is_silent(now, LIFE) {
+            return Some(share);
+        }
+        let kept = if is_good { part } else { part.min(share) };
+        Some(if self.contended { kept } else { kept.max(share.min(max.saturating_sub(self.others))) })
+    }
+
+    /// True if it will soon be known whether there is a place: Redis has not answered for a moment, or may have forgotten something.
+    pub(super) fn is_undecided(&self, now: Instant) -> bool {
+        match self.unheard {
+            Some(since) if self.failed => now <= since + PATIENCE + SETTLED,
+            _ => self.careful.is_some_and(|until| now <= until + SETTLED),
+        }
+    }
+
+    /// True if Redis does not answer, and has not for longer than a blip.
+    pub(super) fn is_unanswered(&self, now: Instant) -> bool {
+        self.is_silent(now, BLIP)
     }
 
     /// A call has gone elsewhere for want of a place.
@@ -146,6 +197,9 @@ impl PlaceLease {
         // What is not needed for a while is given back whole.
         let keep = if self.peak == 0 { 0 } else { part.min(wanted) }.max(in_use);
         let want = if need == 0 { keep } else { (need + spare).min(max).max(keep) };
+        if self.is_stale(now) {
+            self.unheard = None;
+        }
         (self.peak, self.missed, self.asking, self.asked) = (need, 0, true, Some(now));
         self.unheard.get_or_insert(now);
         let grow = self.careful.is_none_or(|until| now > until);
@@ -166,9 +220,10 @@ impl PlaceLease {
 
     /// It was answered: the part from now on.
     pub(super) fn answered(&mut self, demand: LeaseDemand, answer: LeaseAnswer) -> u64 {
-        (self.target, self.contended) = (answer.target, answer.contended);
+        (self.target, self.contended, self.others) = (answer.target, answer.contended, answer.others);
         self.is_known = answer.held > 0 || demand.need > 0;
         self.asking = false;
+        self.is_evident = false;
         // A Redis that is full takes back what it has, and gives nothing: that is no answer to who needs something.
         if self.is_known || !self.failed {
             self.until = self.asked.map(|asked| asked + BELIEVED);
@@ -177,10 +232,12 @@ impl PlaceLease {
         answer.held
     }
 
-    /// Nobody has answered. What Redis may have given by it is given back with the next question.
-    pub(super) fn failed(&mut self, now: Instant) {
-        (self.asking, self.failed) = (false, true);
+    /// Nobody has answered. What Redis may have given by it is given back with the next question. `since`: its node can not be reached from
+    /// then on, or says no; `None`: it may be well.
+    pub(super) fn failed(&mut self, now: Instant, since: Option<Instant>) {
+        (self.asking, self.failed, self.is_evident) = (false, true, since.is_some());
         self.careful = Some(now + CAREFUL);
+        self.unheard = self.unheard.into_iter().chain(since).min();
     }
 }
 
@@ -195,7 +252,7 @@ mod tests {
     }
 
     fn answer(held: u64, target: u64, contended: bool) -> LeaseAnswer {
-        LeaseAnswer { held, target, contended }
+        LeaseAnswer { held, target, contended, others: 0 }
     }
 
     #[test]
@@ -237,39 +294,133 @@ mod tests {
         assert_eq!(lease.ask(at(80, 80, 9), start + AGAIN).unwrap().keep, 80);
     }
 
+    /// A process to which all questions from `start` on have failed, at `until`, after this answer.
+    fn forsaken(answer: Option<LeaseAnswer>, start: Instant, until: Duration) -> PlaceLease {
+        let mut lease = PlaceLease::default();
+        if let Some(answer) = answer {
+            let demand = lease.ask(at(0, 0, 1), start).unwrap();
+            lease.answered(demand, answer);
+        }
+        let mut now = start;
+        while now + FAILED <= start + until {
+            now += FAILED;
+            if lease.ask(at(answer.map_or(0, |answer| answer.held), 1, 1), now).is_some() {
+                lease.failed(now, Some(now));
+            }
+        }
+        lease
+    }
+
+    #[test]
+    fn who_holds_nothing_has_its_share_soon_after_redis_has_gone_and_not_after_a_blip() {
+        let start = Instant::now();
+        let lease = forsaken(None, start, PATIENCE / 2);
+        let now = start + PATIENCE / 2;
+        assert!(lease.part_alone(0, (25, 100), now).is_none() && !lease.counts(now) && lease.is_undecided(now));
+        let lease = forsaken(None, start, PATIENCE * 2);
+        let now = start + PATIENCE * 2;
+        assert_eq!(
+            (lease.part_alone(0, (25, 100), now), lease.counts(now), lease.is_undecided(now)),
+            (Some(25), true, false)
+        );
+        // Its node has been away for a while already: it is known with the first question.
+        let (mut lease, now) = (PlaceLease::default(), start + LIFE * 9);
+        lease.ask(at(0, 0, 1), now).unwrap();
+        lease.failed(now, Some(start));
+        assert_eq!(lease.part_alone(0, (25, 100), now), Some(25));
+    }
+
+    #[test]
+    fn who_has_places_keeps_them_and_where_others_need_them_no_more_than_that() {
+        let start = Instant::now();
+        let part = |contended: bool, part: u64, after: Duration| {
+            let lease = forsaken(Some(answer(part, part, contended)), start, after);
+            lease.part_alone(part, (25, 100), start + after)
+        };
+        for (after, short, enough) in [
+            // While the lease counts; between its end and that of all others; and then.
+            (PATIENCE * 2, [10, 40], [25, 40]),
+            (BELIEVED + FAILED * 2, [10, 25], [25, 25]),
+            (LIFE + FAILED * 3, [25, 25], [25, 25]),
+        ] {
+            for (contended, parts) in [(true, short), (false, enough)] {
+                let found = [10, 40].map(|held| part(contended, held, after).unwrap());
+                assert_eq!(found, parts, "{contended} after {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_only_leaves_redis_alone_for_a_while_takes_nothing_before_all_leases_have_ended() {
+        let (start, after) = (Instant::now(), PATIENCE * 2);
+        let mut lease = forsaken(None, start, after);
+        let now = start + after + FAILED;
+        lease.ask(at(0, 0, 1), now).unwrap();
+        lease.failed(now, None);
+        assert!(lease.part_alone(0, (25, 100), now).is_none() && !lease.counts(now));
+        // It is answered with what nobody needs: who is full does that, and who is well.
+        let mut lease = forsaken(None, start, after);
+        let demand = LeaseDemand { keep: 0, need: 0, want: 0, max: 100, grow: false, number: 9 };
+        lease.answered(demand, answer(0, 0, false));
+        assert!(lease.part_alone(0, (25, 100), start + after).is_none());
+    }
+
+    #[test]
+    fn others_keep_what_they_had_when_redis_was_last_heard() {
+        let (start, after) = (Instant::now(), PATIENCE * 2);
+        for (others, part) in [(0, 25), (75, 25), (90, 10), (100, 1)] {
+            let lease = forsaken(Some(LeaseAnswer { others, ..answer(1, 1, false) }), start, after);
+            assert_eq!(lease.part_alone(1, (25, 100), start + after), Some(part), "{others}");
+        }
+    }
+
+    #[test]
+    fn an_old_failure_says_nothing_of_redis_today() {
+        let start = Instant::now();
+        let mut lease = forsaken(None, start, LIFE * 2);
+        let now = start + LIFE * 20;
+        assert!(lease.part_alone(0, (25, 100), now).is_none() && !lease.counts(now));
+        lease.ask(at(0, 0, 1), now).unwrap();
+        lease.failed(now, Some(now));
+        assert!(lease.part_alone(0, (25, 100), now).is_none(), "it was silent once today");
+    }
+
     #[test]
     fn a_redis_that_only_takes_back_is_as_good_as_none() {
         let (mut lease, start) = (PlaceLease::default(), Instant::now());
         let mut now = start;
         for _ in 0..30 {
             lease.ask(at(0, 0, 1), now).unwrap();
-            lease.failed(now);
+            lease.failed(now, None);
             now += FAILED * 2;
             if let Some(demand) = lease.ask(IDLE_AT, now) {
                 lease.answered(demand, answer(0, 0, false));
             }
             now += FAILED;
         }
-        assert!(lease.is_forsaken(now));
+        assert_eq!(lease.part_alone(0, (25, 100), now), Some(25));
         let demand = lease.ask(at(0, 0, 1), now).unwrap();
         lease.answered(demand, answer(8, 8, false));
-        assert!(lease.is_good(now) && !lease.is_forsaken(now));
+        assert!(lease.is_good(now) && lease.part_alone(8, (25, 100), now).is_none());
     }
 
     #[test]
-    fn without_an_answer_nothing_grows_until_all_have_been_heard_and_after_a_while_each_is_forsaken() {
+    fn without_an_answer_nothing_grows_until_all_have_been_heard() {
         let (mut lease, start) = (PlaceLease::default(), Instant::now());
         let demand = lease.ask(at(0, 0, 4), start).unwrap();
         lease.answered(demand, answer(10, 10, false));
         let later = start + RENEW;
         lease.ask(at(10, 10, 0), later).unwrap();
-        lease.failed(later);
-        assert!(lease.is_good(later) && !lease.is_forsaken(later + RENEW));
-        assert!(lease.is_forsaken(later + LIFE + RENEW) && !lease.is_good(later + LIFE));
+        lease.failed(later, None);
+        assert!(lease.is_good(later) && !lease.is_unanswered(later) && lease.is_unanswered(later + BLIP * 2));
         let demand = lease.ask(at(10, 10, 5), later + FAILED).unwrap();
         assert!(!demand.grow);
         lease.answered(demand, answer(10, 10, false));
-        assert!(!lease.is_forsaken(later + LIFE + RENEW));
+        assert!(
+            !lease.is_unanswered(later + BLIP * 2) && lease.is_undecided(later + FAILED),
+            "others may not have been heard yet"
+        );
+        assert!(!lease.is_undecided(later + CAREFUL * 2));
         assert!(lease.ask(at(10, 10, 5), later + CAREFUL * 2).unwrap().grow);
     }
 }

@@ -417,6 +417,7 @@ fn caches(cache: &cache::SharedCache, has_redis: bool) -> Vec<CacheStat> {
             promotions: stats.promotions.get(),
             corrupt: stats.corrupt.get(),
         }),
+        says_no: remote.refusals().collect(),
         ..CacheStat::default()
     });
     std::iter::once(memory).chain(redis).collect()

@@ -32,6 +32,8 @@ const MAX_WRITE_BYTES: usize = 16 * 1024 * 1024;
 const REFRESH: Duration = Duration::from_secs(60);
 /// First and longest pause between attempts to learn them while something is wrong.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// So many answers in vain, one after the other, on which master has which slots: they are away.
+const UNKNOWN_AFTER: u64 = 2;
 /// A question is sent on at most this often.
 const MAX_HOPS: usize = 4;
 /// At most this many nodes, whoever names them.
@@ -60,6 +62,8 @@ struct ClientParts {
     nudge: Notify,
     writes: Cell<usize>,
     write_bytes: Cell<usize>,
+    /// The time since when nobody says which master has which slots, and how often that was asked in vain.
+    unlearnt: Cell<Option<(Instant, u64)>>,
 }
 
 impl std::fmt::Debug for ClientParts {
@@ -90,6 +94,7 @@ impl RedisClient {
             nudge: Notify::new(),
             writes: Cell::new(0),
             write_bytes: Cell::new(0),
+            unlearnt: Cell::new(None),
         });
         tokio::task::spawn_local(tend(Rc::downgrade(&inner)));
         Ok(Self(inner))
@@ -200,7 +205,10 @@ impl RedisClient {
                     Trouble::Moved(_) | Trouble::Ask(_) => self.0.ask(command, slot, until).await,
                     // It will be brought along when it is asked for by itself.
                     Trouble::NoScript => Err(Unanswered::Refused),
-                    trouble => Err(self.0.count(&trouble)),
+                    trouble => {
+                        self.0.tell_refusal(slot, &error);
+                        Err(self.0.count(&trouble))
+                    }
                 },
             });
         }
@@ -210,6 +218,15 @@ impl RedisClient {
     /// The way to the master of a key, if one is known.
     pub(super) fn master_of(&self, key: &str) -> Option<ConnectionInfo> {
         self.0.node(slots::slot(key)).map(|node| node.info().clone())
+    }
+
+    /// The time since when the master of a key can not be reached, or nobody says which one it is; `None`: it may be up.
+    pub(crate) fn away_since(&self, key: &str) -> Option<std::time::Instant> {
+        let since = match self.0.node(slots::slot(key)) {
+            Some(node) => node.away_since(),
+            None => self.0.unlearnt.get().filter(|(_, misses)| *misses >= UNKNOWN_AFTER).map(|(since, _)| since),
+        };
+        since.map(Instant::into_std)
     }
 
     /// Slots may have moved.
@@ -307,6 +324,13 @@ impl ClientParts {
         Some(node)
     }
 
+    /// One of several answers is an error.
+    fn tell_refusal(&self, slot: u16, error: &RedisError) {
+        if let Some(node) = self.node(slot) {
+            self.counts.says_no(&node.address().to_string(), error);
+        }
+    }
+
     fn refused(&self) -> Unanswered {
         self.count(&Trouble::Refused)
     }
@@ -334,7 +358,7 @@ impl ClientParts {
     }
 
     /// Learns which master has which slots, from whoever answers.
-    async fn refresh(&self) -> bool {
+    async fn refresh(&self) -> Refreshed {
         let known: Vec<_> = {
             let map = self.map.borrow();
             let up = map.nodes.values().filter(|node| node.is_up()).map(Rc::clone);
@@ -344,29 +368,36 @@ impl ClientParts {
             if let Ok(value) = node.ask(Question::One(&slots::question()), Instant::now() + WRITE_LIMIT).await
                 && self.learn(&value, node.info())
             {
-                return true;
+                return Refreshed::Learnt;
             }
         }
         let replicas = self.map.borrow().slots.addresses().cloned().collect::<Vec<_>>();
         let others = replicas.iter().filter_map(|address| Some(address.on(self.seeds.first()?)));
+        let mut says_no = false;
         for info in self.seeds.iter().cloned().chain(others) {
             match self.ask_seed(&info).await {
-                Some(Ok(value)) if self.learn(&value, &info) => return true,
+                Some(Ok(value)) if self.learn(&value, &info) => return Refreshed::Learnt,
                 // Not in cluster mode: one node has all slots.
                 Some(Err(error)) if error.code() == Some("ERR") => {
                     self.take(SlotMap::single(Address::of(&info)), &info);
-                    return true;
+                    return Refreshed::Learnt;
                 }
+                Some(Err(error)) => says_no |= self.counts.says_no(&Address::of(&info).to_string(), &error),
                 _ => {}
             }
         }
-        false
+        if says_no { Refreshed::Refused } else { Refreshed::Unanswered }
     }
 
+    /// `None`: there is no answer in time.
     async fn ask_seed(&self, info: &ConnectionInfo) -> Option<Result<Value, RedisError>> {
         let until = Instant::now() + node::CONNECT;
-        let mut connection = timeout_at(until, node::connect(info)).await.ok()?.ok()?;
-        timeout_at(until, node::send(&mut connection, &slots::question())).await.ok()
+        match timeout_at(until, node::connect(info)).await.ok()? {
+            Ok(mut connection) => timeout_at(until, node::send(&mut connection, &slots::question())).await.ok(),
+            // What it says to a login is no answer to the question.
+            Err(error) if error.code() == Some("ERR") => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 
     fn learn(&self, value: &Value, from: &ConnectionInfo) -> bool {
@@ -408,6 +439,15 @@ impl ClientParts {
     }
 }
 
+/// The outcome of asking which master has which slots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refreshed {
+    Learnt,
+    /// Somebody says no, and has been told of.
+    Refused,
+    Unanswered,
+}
+
 /// The name by which it is told that nobody answers.
 const EVERY_NODE: &str = "every node";
 
@@ -416,11 +456,14 @@ async fn tend(inner: Weak<ClientParts>) {
     let (mut pause, mut misses) = (RETRY.0, 0_u64);
     loop {
         let Some(alive) = inner.upgrade() else { return };
-        let learnt = alive.refresh().await;
+        let (began, refreshed) = (Instant::now(), alive.refresh().await);
+        let learnt = refreshed == Refreshed::Learnt;
         misses = if learnt { 0 } else { misses.saturating_add(1) };
+        let since = alive.unlearnt.get().map_or(began, |(since, _)| since);
+        alive.unlearnt.set((!learnt).then_some((since, misses)));
         match misses {
             0 => alive.counts.is_back(EVERY_NODE),
-            node::TOLD_AFTER => alive.counts.is_away(EVERY_NODE),
+            node::TOLD_AFTER => alive.counts.is_away(EVERY_NODE, refreshed == Refreshed::Refused),
             _ => {}
         }
         let well = learnt && alive.is_well();

@@ -10,6 +10,7 @@ pub(crate) mod fuzzing;
 mod log;
 mod login;
 mod node;
+mod refusal;
 mod script;
 mod slots;
 

@@ -70,6 +70,8 @@ pub(super) struct Node {
     waiting: Cell<u32>,
     /// It was asked something since somebody last looked.
     asked: Cell<bool>,
+    /// The time of its last loss, and whether it can not serve: it has said so, or could not be connected to since.
+    lost: Cell<(Instant, bool)>,
 }
 
 impl std::fmt::Debug for Node {
@@ -132,6 +134,7 @@ impl Node {
             answers: Cell::new(0),
             waiting: Cell::new(0),
             asked: Cell::new(true),
+            lost: Cell::new((Instant::now(), false)),
         });
         counts.open.add();
         tokio::task::spawn_local(recover(Rc::downgrade(&node), Duration::ZERO));
@@ -148,6 +151,12 @@ impl Node {
 
     pub(super) fn is_up(&self) -> bool {
         self.link.borrow().is_some()
+    }
+
+    /// The time since when it can not serve; `None`: it may, or is left alone for a moment.
+    pub(super) fn away_since(&self) -> Option<Instant> {
+        let (since, is_gone) = self.lost.get();
+        (is_gone && !self.is_up()).then_some(since)
     }
 
     /// True if it was asked something since this was last asked.
@@ -170,18 +179,21 @@ impl Node {
                 self.answered();
                 Ok(value)
             }
-            Some(Err(error)) => match judge(&error) {
-                Trouble::Failed { timed_out } => {
-                    self.fail(epoch);
-                    Err(Trouble::Failed { timed_out })
+            Some(Err(error)) => {
+                self.counts.says_no(&self.address.to_string(), &error);
+                match judge(&error) {
+                    Trouble::Failed { timed_out } => {
+                        self.fail(epoch, !timed_out && !error.is_io_error());
+                        Err(Trouble::Failed { timed_out })
+                    }
+                    other => {
+                        self.answered();
+                        Err(other)
+                    }
                 }
-                other => {
-                    self.answered();
-                    Err(other)
-                }
-            },
+            }
             None => {
-                self.fail(epoch);
+                self.fail(epoch, false);
                 Err(Trouble::Failed { timed_out: true })
             }
         }
@@ -195,12 +207,13 @@ impl Node {
         }
     }
 
-    /// Takes the node away, if nobody has since that connection.
-    fn fail(self: &Rc<Self>, epoch: u64) {
+    /// Takes the node away, if nobody has since that connection. `says_so`: it can not serve by its own word.
+    fn fail(self: &Rc<Self>, epoch: u64, says_so: bool) {
         if self.epoch.get() != epoch || self.link.borrow_mut().take().is_none() {
             return;
         }
         self.counts.open.add();
+        self.lost.set((Instant::now(), says_so));
         self.answers.set(0);
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
@@ -250,15 +263,18 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
         });
         let link = link.await;
         let Some(node) = node.upgrade() else { return };
+        let name = node.address.to_string();
+        let says_no = matches!(&link, Ok(Err(error)) if node.counts.says_no(&name, error));
         if let Ok(Ok(link)) = link {
             *node.link.borrow_mut() = Some(link);
             node.epoch.set(node.epoch.get() + 1);
             node.counts.open.minus(1);
-            node.counts.is_back(&node.address.to_string());
+            node.counts.is_back(&name);
             return;
         }
+        node.lost.set((node.lost.get().0, true));
         if attempts == TOLD_AFTER {
-            node.counts.is_away(&node.address.to_string());
+            node.counts.is_away(&name, says_no);
         }
         pause = (pause * 2).clamp(PAUSE.0, PAUSE.1);
     }

@@ -425,3 +425,99 @@ fn a_redirection_is_followed_to_a_node_that_nobody_knew() {
         });
     }
 }
+
+/// The line of the documents that makes the user.
+fn documented_user() -> Vec<String> {
+    let text = include_str!("../../../docs/install.md");
+    let from = text.find("ACL SETUSER sluicegate").expect("docs/install.md has the user's rights");
+    let lines = text.get(from..).unwrap_or_default().lines().take_while(|line| !line.trim().is_empty());
+    let words = lines.flat_map(|line| line.split_whitespace().filter(|word| *word != "\\"));
+    words.map(|word| word.replace(">PASSWORD", ">secret")).collect()
+}
+
+/// The commands that scripts of this crate run.
+fn commands_of_scripts(folder: &std::path::Path, found: &mut std::collections::BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            commands_of_scripts(&path, found);
+        } else if let Ok(text) = std::fs::read_to_string(&path) {
+            let calls = text.split("redis.call('").skip(1);
+            let names = calls.filter_map(|call| Some(call.split_once('\'')?.0));
+            let is_name = |name: &&str| name.chars().all(|letter| letter.is_ascii_uppercase());
+            found.extend(names.filter(is_name).map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn the_documented_user_may_do_what_proxies_do_and_nothing_else() {
+    worker(async {
+        let server = Server::start(&[]);
+        let words = documented_user();
+        let made = loop {
+            let Ok(client) = ::redis::Client::open(server.url()) else { panic!("no client") };
+            if client.get_multiplexed_async_connection().await.is_ok() {
+                break raw(&server.url(), &words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(made, Value::Okay, "{words:?}");
+        let mut commands = std::collections::BTreeSet::new();
+        commands_of_scripts(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut commands);
+        assert!(commands.len() > 10, "{commands:?}");
+        let own = "PING|ASKING|CLUSTER SLOTS|GET|SET|DEL|GETDEL|EVAL|EVALSHA|XADD|XREAD|TIME|PEXPIRE|STRLEN|GETRANGE|ZREVRANGE|ZSCORE|ZCOUNT";
+        commands.extend(own.split('|').map(str::to_owned));
+        for command in &commands {
+            let right = format!("+{}", command.to_lowercase().replace(' ', "|"));
+            assert!(words.contains(&right), "docs/install.md has no {right}");
+        }
+        for command in [&["GET", "others"][..], &["KEYS", "*"], &["CONFIG", "GET", "*"], &["FLUSHALL"]] {
+            let answer = raw(&server.url(), &[&["ACL", "DRYRUN", "sluicegate"], command].concat()).await;
+            assert!(format!("{answer:?}").contains("permissions"), "{command:?}: {answer:?}");
+        }
+        let counts = Arc::<RedisCounts>::default();
+        let login = Login { username: Some("sluicegate"), password: Some("secret") };
+        let remote = RedisClient::open(&[server.url()], login, &counts).unwrap();
+        until("the connection", || remote.is_ready()).await;
+        remote.set(KEY, b"kept", MINUTE);
+        until("the write", || remote.writing() == (0, 0)).await;
+        assert_eq!(remote.get(KEY).await.unwrap().as_deref(), Some(&b"kept"[..]));
+        let script = Script::new("redis.call('HSET', KEYS[1], 'a', 1) return redis.call('HGETALL', KEYS[1])");
+        assert!(remote.eval(&script, &["sluicegate:{09}:places"], &[]).await.is_ok());
+        assert!(remote.append("sluicegate:{09}:learned", b"entry", (9, MINUTE)).await.is_ok());
+        assert_eq!(counts.refusals().map(|(_, count)| count).sum::<u64>(), 0);
+    });
+}
+
+#[test]
+fn the_reason_why_redis_says_no_is_counted() {
+    worker(async {
+        let mut settings = vec!["--requirepass", "secret", "--user"];
+        settings.extend("narrow on >narrow ~* +ping +get +cluster|slots".split(' '));
+        let server = Server::start(&settings);
+        let refused =
+            |counts: &RedisCounts, reason: &str| counts.refusals().any(|(known, count)| known == reason && count > 0);
+        let open = |username, password| {
+            let counts = Arc::<RedisCounts>::default();
+            let login = Login { username, password };
+            (RedisClient::open(&[server.url()], login, &counts).unwrap(), counts)
+        };
+        for (password, reason) in [(None, "NOAUTH"), (Some("wrong"), "AUTH")] {
+            let (_remote, counts) = open(None, password);
+            until(reason, || refused(&counts, reason)).await;
+        }
+        let (remote, counts) = open(Some("narrow"), Some("narrow"));
+        until("the connection", || remote.is_ready()).await;
+        let script = Script::new("return 1");
+        assert_eq!(remote.eval(&script, &[KEY], &[]).await, Err(Unanswered::Refused));
+        assert!(refused(&counts, "NOPERM"));
+        let url = format!("redis://:secret@127.0.0.1:{}", server.port);
+        raw(&url, &["CONFIG", "SET", "maxmemory", "1"]).await;
+        let (remote, counts) = open(None, Some("secret"));
+        until("the connection", || remote.is_ready()).await;
+        remote.set(KEY, b"more", MINUTE);
+        until("the write", || remote.writing() == (0, 0)).await;
+        assert!(refused(&counts, "OOM"));
+    });
+}

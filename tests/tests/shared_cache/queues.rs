@@ -175,7 +175,7 @@ async fn without_a_queue_the_first_calls_have_their_places_and_the_next_is_refus
                 // On a busy machine Redis may be asked too late: then the caller comes again.
                 loop {
                     match ask(&client).await.unwrap() {
-                        429 => tokio::time::sleep(Duration::from_millis(100)).await,
+                        429 | 503 => tokio::time::sleep(Duration::from_millis(100)).await,
                         status => return status,
                     }
                 }
