@@ -357,8 +357,9 @@ impl Attempt<'_> {
         {
             token.refused(open.endpoint());
         }
+        let after = vendor_limits::told(error.kind, &headers, &body, SystemTime::now());
         let headers = headers::back(headers, (dialect, self.call.dialect()));
-        let answer = ErrorAnswer { dialect, status, headers, body, error: Box::new(error) };
+        let answer = ErrorAnswer { dialect, status, headers, body, after, error: Box::new(error) };
         Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }
 

@@ -1,7 +1,7 @@
 //! An attempt that gave no good answer, and what its caller is told of it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
@@ -68,6 +68,8 @@ pub(super) struct ErrorAnswer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The time after which the provider wants to be asked again, as its caller is told.
+    pub(super) after: Option<Duration>,
     /// The error that it is. Boxed: it is rare.
     pub(super) error: Box<ProviderError>,
 }
@@ -279,8 +281,12 @@ impl Failure {
             }
             FailureCause::InStream { error, .. } => {
                 let hopeless = exhausted || error.is_context_overflow();
-                let nothing = Headed { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), after: None };
-                let whole = written(call, &error, nothing);
+                let after = retry_after::told_in_stream(&error);
+                let mut headers = HeaderMap::new();
+                if let Some(after) = after {
+                    errors::say_when(&mut headers, after);
+                }
+                let whole = written(call, &error, Headed { status: StatusCode::BAD_GATEWAY, headers, after });
                 Ok(finish(whole, end, hopeless))
             }
         }
@@ -307,10 +313,9 @@ fn credential(provider: &Provider, (kind, status): (ErrorKind, &str)) -> Problem
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
 fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
-    let ErrorAnswer { dialect, status, mut headers, body, error: _ } = answer;
-    let after = retry_after::told(&headers, &body, SystemTime::now());
+    let ErrorAnswer { dialect, status, mut headers, body, after, error: _ } = answer;
     if let Some(after) = after.filter(|_| !headers.contains_key(RETRY_AFTER)) {
-        // Said in the body alone, as Google does: other vendors' clients look at the headers.
+        // Said in the body alone, as Google does, or in words: clients look at the headers.
         errors::say_when(&mut headers, after);
     }
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
