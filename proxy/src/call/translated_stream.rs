@@ -65,6 +65,12 @@ pub(super) fn fill(empty: &mut String, text: &str) {
     }
 }
 
+fn record(recorder: Option<&mut Recorder>, text: Option<&[u8]>) {
+    if let Some((recorder, text)) = recorder.zip(text.filter(|text| !text.is_empty())) {
+        recorder.push(&Bytes::copy_from_slice(text));
+    }
+}
+
 impl Translated {
     pub(super) fn write(&mut self, out: &mut WriteBuffer, recorder: Option<&mut Recorder>) {
         if self.events.is_empty() {
@@ -89,7 +95,9 @@ impl Translated {
         }
         let text = out.rest();
         let before = text.len();
+        let (mut recorder, mut recorded) = (recorder, before);
         for mut event in events.drain(..) {
+            let (is_alive, at) = (matches!(event, Event::Alive), text.len());
             self.note(&event);
             if let Event::Start { id, model, .. } = &mut event {
                 self.keep.iter().for_each(|(_, own)| own.clone_into(id));
@@ -103,6 +111,11 @@ impl Translated {
                 None => self.encoder.push(&event, text),
                 Some(followed) => followed.tell(event, &mut self.encoder, text),
             }
+            if is_alive {
+                // It says nothing to whoever is told the answer later.
+                record(recorder.as_deref_mut(), text.get(recorded..at));
+                recorded = text.len();
+            }
         }
         self.events = events;
         if let Some((keep, own)) = &self.keep
@@ -110,9 +123,7 @@ impl Translated {
         {
             keep(own, answer);
         }
-        if let Some(recorder) = recorder {
-            recorder.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
-        }
+        record(recorder, text.get(recorded..));
     }
 
     fn note(&mut self, event: &Event) {
