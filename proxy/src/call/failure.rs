@@ -219,6 +219,8 @@ impl Failure {
     fn weight(&self) -> u8 {
         match (&self.said, self.end) {
             (FailureCause::Refused(_), _) => 0,
+            // The call has gone out without what was refused.
+            _ if self.retry == Retry::Mended => 0,
             (FailureCause::NoKey(_), _) => 1,
             (FailureCause::UsedUp(_), _) => 2,
             (FailureCause::Error { is_about_us: true, provider, .. }, AttemptEnd::ClientError)

@@ -412,3 +412,24 @@ async fn thoughts_of_another_account_are_left_out_and_the_conversation_goes_on()
     let said = ask(&client, &[], &body).await;
     assert_eq!((said.status, said.text().contains("invalid_encrypted_content")), (400, true));
 }
+
+#[tokio::test]
+async fn thoughts_of_an_account_that_is_away_are_left_out_at_the_other_one() {
+    let kind = [("content-type", "application/json")];
+    let away =
+        Upstream::always(vec![answer(503, &kind, br#"{"error":{"message":"away","type":"server_error"}}"#)]).unwrap();
+    let two = account("two");
+    let providers = [provider("one", "OpenAI", away.address, ""), provider("two", "OpenAI", two.address, "")];
+    let text = pool("both", &providers, "  loadBalancing: {strategy: RoundRobin}\n") + &route("both", "both");
+    let user = json!({"role": "user", "content": "go on"});
+    let thought = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "one-thought"});
+    let body = json!({"model": "both", "store": false, "input": [user, thought, user]});
+    // Whoever is asked first, and asked again: the refusal takes none of the attempts.
+    for _ in 0..6 {
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+        for _ in 0..2 {
+            let said = ask(&proxy.client(), &[], &body).await;
+            assert_eq!(said.status, 200, "{}", said.text());
+        }
+    }
+}
