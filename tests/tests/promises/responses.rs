@@ -433,3 +433,21 @@ async fn thoughts_of_an_account_that_is_away_are_left_out_at_the_other_one() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_model_that_takes_tools_by_responses_alone_is_asked_so_whatever_its_caller_speaks() {
+    let openai = account("two");
+    let text = pool("openai", &[provider("only", "OpenAI", openai.address, "")], "") + &route("openai", "gpt-6-astra");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let body = r#"{"model":"gpt-6-astra","max_tokens":90,"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f","input_schema":{"type":"object"}}]}"#;
+    let said = proxy.client().post("/v1/messages", &[], body).await.unwrap();
+    assert_eq!(said.status, 200, "{}", said.text());
+    let received = openai.received().pop().unwrap();
+    let sent: Value = serde_json::from_slice(&received.body).unwrap();
+    assert!(sent.get("messages").is_none() && sent["tools"][0]["name"] == "f", "{sent}");
+    // Who speaks Chat Completions knows the vendor.
+    let body = json!({"model": "gpt-6-astra", "messages": [{"role": "user", "content": "x"}]}).to_string();
+    proxy.client().post("/v1/chat/completions", &[], body).await.unwrap();
+    let sent: Value = serde_json::from_slice(&openai.received().pop().unwrap().body).unwrap();
+    assert!(sent.get("messages").is_some(), "{sent}");
+}
