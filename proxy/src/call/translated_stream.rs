@@ -21,6 +21,8 @@ pub(super) struct Translated {
     pub(super) first_token: bool,
     /// True if thoughts have begun.
     pub(super) thought: bool,
+    /// True if its provider has said that an answer begins.
+    pub(super) begun: bool,
     pub(super) ended: bool,
     pub(super) usage: Option<Usage>,
     pub(super) model: Option<String>,
@@ -128,7 +130,10 @@ impl Translated {
 
     fn note(&mut self, event: &Event) {
         match event {
-            Event::Start { model, .. } => self.model = Some(model.clone()).filter(|model| !model.is_empty()),
+            Event::Start { model, .. } => {
+                self.begun = true;
+                self.model = Some(model.clone()).filter(|model| !model.is_empty());
+            }
             Event::Delta { delta, .. } => {
                 self.first_token = true;
                 if let Delta::Text(text) | Delta::Arguments(text) = delta {

@@ -1,6 +1,8 @@
 //! The Responses API: byte for byte to a provider that speaks it, translated to every other; its streams end in the answer
 //! whole or in an error that nobody takes for one.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
@@ -450,4 +452,50 @@ async fn a_model_that_takes_tools_by_responses_alone_is_asked_so_whatever_its_ca
     proxy.client().post("/v1/chat/completions", &[], body).await.unwrap();
     let sent: Value = serde_json::from_slice(&openai.received().pop().unwrap().body).unwrap();
     assert!(sent.get("messages").is_some(), "{sent}");
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_for_a_silent_model_hears_events_once_its_answer_has_begun() {
+    let event = |json: Value| {
+        let body = format!("event: {}\ndata: {json}\n\n", json["type"].as_str().unwrap_or_default());
+        Act::Send(format!("{:x}\r\n{body}\r\n", body.len()).into())
+    };
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let usage = json!({"input_tokens": 5, "output_tokens": 1});
+    let message =
+        json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage});
+    let block = |index: u64, block: Value| {
+        event(json!({"type": "content_block_start", "index": index, "content_block": block}))
+    };
+    let mut acts = vec![
+        Act::Send(head.into()),
+        event(json!({"type": "message_start", "message": message})),
+        block(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+        Act::Wait(Duration::from_millis(600)),
+        event(json!({"type": "ping"})),
+        Act::Wait(Duration::from_millis(600)),
+    ];
+    acts.extend([
+        event(json!({"type": "content_block_stop", "index": 0})),
+        block(1, json!({"type": "text", "text": ""})),
+        event(json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "done"}})),
+        event(json!({"type": "content_block_stop", "index": 1})),
+        event(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}})),
+        event(json!({"type": "message_stop"})),
+        Act::Send("0\r\n\r\n".into()),
+    ]);
+    let anthropic = Upstream::always(acts).unwrap();
+    let text = pool("p", &[provider("a", "Anthropic", anthropic.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--stream-keep-alive", "100ms"]).unwrap();
+    let said = ask(&proxy.client(), &[], &json!({"model": "m", "input": "x", "stream": true})).await;
+    let text = said.text();
+    assert!(text.starts_with(": keep-alive\n") && text.contains("\"delta\":\"done\""), "{text}");
+    let (before, behind) = text.split_once("event: response.created").unwrap();
+    assert!(!before.contains("event:") && !behind.contains(": keep-alive"), "{text}");
+    assert!(behind.matches("event: keepalive").count() >= 5, "{text}");
+    // Their numbers go on.
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let numbers: Vec<u64> =
+        data.filter_map(|data| serde_json::from_str::<Value>(data).ok()?["sequence_number"].as_u64()).collect();
+    assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
 }
