@@ -1,7 +1,7 @@
 //! An attempt that gave no good answer, and what its caller is told of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
@@ -66,10 +66,9 @@ struct UsedUpLimit {
 pub(super) struct ErrorAnswer {
     pub(super) dialect: Dialect,
     pub(super) status: StatusCode,
+    /// Those for the caller, with the time after which the provider wants to be asked again, wherever it has said that.
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// The time after which the provider wants to be asked again, as its caller is told.
-    pub(super) after: Option<Duration>,
     /// The error that it is. Boxed: it is rare.
     pub(super) error: Box<ProviderError>,
 }
@@ -315,11 +314,8 @@ fn credential(provider: &Provider, (kind, status): (ErrorKind, &str)) -> Problem
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
 fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
-    let ErrorAnswer { dialect, status, mut headers, body, after, error: _ } = answer;
-    if let Some(after) = after.filter(|_| !headers.contains_key(RETRY_AFTER)) {
-        // Said in the body alone, as Google does, or in words: clients look at the headers.
-        errors::say_when(&mut headers, after);
-    }
+    let ErrorAnswer { dialect, status, headers, body, error: _ } = answer;
+    let after = retry_after::told(error.kind, &headers, &body, SystemTime::now());
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
     // A page of whatever stands before the provider is none of its errors.
     let is_page = body.trim_ascii_start().first().is_none_or(|byte| *byte == b'<');
