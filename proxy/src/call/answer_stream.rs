@@ -325,7 +325,7 @@ impl AnswerStream {
     fn hand_out(&mut self) -> StreamPiece {
         if self.going.is_empty() && !self.out.is_empty() {
             self.going = self.context.worker.memory.nothing().hold(self.out.take());
-            self.clock.between = self.transcoder.is_between(&self.going);
+            self.clock.told(self.transcoder.is_between(&self.going));
             self.note_held();
         }
         let piece = self.going.split_to(self.going.len().min(ENOUGH));

@@ -95,6 +95,7 @@ impl Transcoder {
             decoder: provider.stream_decoder(),
             encoder: caller.stream_encoder(options(call)),
             binary: caller.habits().is_binary,
+            skips_pings: caller.habits().needs_events,
             events: Vec::new(),
             first_token: false,
             thought: false,

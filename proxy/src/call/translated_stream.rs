@@ -17,6 +17,9 @@ pub(super) struct Translated {
     pub(super) encoder: StreamEncoder,
     /// True if what is written is no text: then it ends between two events, always.
     pub(super) binary: bool,
+    /// True if the caller is not told that its provider is alive: each word of that would be an event, which some of its clients do not know
+    /// and OpenAI says in long silences alone.
+    pub(super) skips_pings: bool,
     pub(super) events: Vec<Event>,
     pub(super) first_token: bool,
     /// True if thoughts have begun.
@@ -100,6 +103,9 @@ impl Translated {
         let (mut recorder, mut recorded) = (recorder, before);
         for mut event in events.drain(..) {
             let (is_alive, at) = (matches!(event, Event::Alive), text.len());
+            if is_alive && self.skips_pings {
+                continue;
+            }
             self.note(&event);
             if let Event::Start { id, model, .. } = &mut event {
                 self.keep.iter().for_each(|(_, own)| own.clone_into(id));
