@@ -53,8 +53,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     if let Some(error) = wire::broken(word) {
         return Err(Malformed::new(error.message));
     }
-    let called = || parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
-    let stop = if word == wire::GUARDED { wire::guarded_stop(trace, called()) } else { wire::stop(word) };
+    let called = parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
+    let stop = if word == wire::GUARDED { wire::guarded_stop(trace, called) } else { wire::stop(word, called) };
     Ok(Reply {
         id: String::new(),
         model: String::new(),

@@ -119,9 +119,10 @@ pub(super) fn guarded_stop(trace: Option<&RawValue>, called: bool) -> Stop {
     }
 }
 
-/// Reads a `stopReason`.
-pub(super) fn stop(word: &str) -> Stop {
+/// Reads a `stopReason`. Some models there (OpenAI's) say a plain end beside a call, which nobody would run then.
+pub(super) fn stop(word: &str, called: bool) -> Stop {
     match word {
+        "end_turn" if called => Stop::Tools,
         "end_turn" => Stop::End,
         "max_tokens" => Stop::Length,
         "tool_use" => Stop::Tools,
@@ -188,7 +189,10 @@ mod tests {
             ("model_context_window_exceeded", Stop::ContextLength, "model_context_window_exceeded"),
             ("new_reason", Stop::Other("new_reason".into()), "new_reason"),
         ] {
-            assert_eq!((&stop(word), stop_reason(&stop(word))), (&stop_is, written), "{word}");
+            assert_eq!((&stop(word, false), stop_reason(&stop(word, false))), (&stop_is, written), "{word}");
+        }
+        for (word, stop_is) in [("end_turn", Stop::Tools), ("tool_use", Stop::Tools), ("max_tokens", Stop::Length)] {
+            assert_eq!(stop(word, true), stop_is, "{word} beside a call");
         }
     }
 }

@@ -161,8 +161,10 @@ fn shortened(mut message: String) -> String {
 /// Words that say more than the status does.
 fn kind_of_word(word: &str) -> Option<ErrorKind> {
     Some(match word {
-        "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => ErrorKind::Quota,
-        "rate_limit_exceeded" | "rate_limit_error" => ErrorKind::RateLimit,
+        "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" | "usage_limit_reached" => {
+            ErrorKind::Quota
+        }
+        "rate_limit_exceeded" | "rate_limit_error" | "too_many_requests" => ErrorKind::RateLimit,
         "invalid_api_key" | "authentication_error" => ErrorKind::Authentication,
         "permission_error" => ErrorKind::Permission,
         "model_not_found" | "not_found_error" => ErrorKind::NotFound,
@@ -224,6 +226,18 @@ mod tests {
             (401, r#"{"success":false,"errors":[{"code":10000,"message":"who"}]}"#, K::Authentication, "who"),
             (503, r#"[{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}]"#, K::Overloaded, "busy"),
             (0, r#"{"error":{"code":503,"message":"busy"}}"#, K::Overloaded, "busy"),
+            (
+                0,
+                r#"{"error":{"type":"too_many_requests","code":"too_many_requests","message":"Too Many Requests"}}"#,
+                K::RateLimit,
+                "Too Many Requests",
+            ),
+            (
+                0,
+                r#"{"error":{"type":"usage_limit_reached","message":"used up","resets_in_seconds":3600}}"#,
+                K::Quota,
+                "used up",
+            ),
             (502, "<html>", K::BadGateway, "the provider answered with status 502 and no error message"),
         ] {
             let error = decode(status, body.as_bytes());

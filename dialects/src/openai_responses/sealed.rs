@@ -7,12 +7,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Content;
-use crate::json_places::text;
+use crate::json_places::{member, text};
 use crate::mark::SeenMarks;
 use crate::thoughts::{self, Fate, ThoughtPlaces};
+use crate::verbatim::Edit;
 
 /// The beginning of other vendors' thoughts in `encrypted_content`.
 pub(crate) const MARK: &str = "sluicegate.t1.";
@@ -42,7 +44,27 @@ pub(crate) fn without_encrypted_thoughts(body: &Bytes) -> Bytes {
         },
         ..PLACES
     };
-    thoughts::disown(body, SeenMarks::default(), "", &ALL)
+    let without = thoughts::disown(body, SeenMarks::default(), "", &ALL);
+    if without.len() == body.len() { without } else { without_ids(&without) }
+}
+
+/// The body whose turns and calls have no ids: the vendor knows by them which thought belongs to which, and refuses an item without its own.
+fn without_ids(body: &Bytes) -> Bytes {
+    static IDS: ThoughtPlaces = ThoughtPlaces {
+        may_hold: |_| true,
+        fate: |body, item, _| {
+            let kind = text(body, item.clone(), b"type");
+            let is_paired = matches!(kind, Some("message" | "function_call" | "custom_tool_call"));
+            let id = member(body, item.clone(), b"id").filter(|_| is_paired);
+            let name = id.as_ref().and_then(|id| memmem::rfind(body.get(item.start..id.start)?, b"\"id\""));
+            match name.zip(id) {
+                Some((name, id)) => Fate::Becomes(Edit::remove(item.start + name..id.end)),
+                None => Fate::Stays,
+            }
+        },
+        ..PLACES
+    };
+    thoughts::disown(body, SeenMarks::default(), "", &IDS)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,5 +165,16 @@ mod tests {
             format!("{{\"input\": [{said}, {rest}],\"store\":false}}")
         );
         assert_eq!(of(rest), format!("{{\"input\": [{rest}],\"store\":false}}"));
+        // What belonged to a thought says no longer which.
+        let call = r#"{"type":"function_call", "id" : "fc_1","call_id":"call_1","name":"f","arguments":"{\"id\":1}"}"#;
+        let said = r#"{"id":"msg_1","type":"message","content":[{"type":"output_text","text":"a"}]}"#;
+        let others =
+            r#"{"type":"function_call_output","id":"fco_1","call_id":"call_1"},{"type":"web_search_call","id":"ws_1"}"#;
+        let bare = [call.replace(r#""id" : "fc_1","#, ""), said.replace(r#""id":"msg_1","#, "")].join(",");
+        assert_eq!(
+            of(&format!("{thought},{call},{said},{others}")),
+            format!("{{\"input\": [{bare},{others}],\"store\":false}}")
+        );
+        assert_eq!(of(&format!("{call},{said}")), format!("{{\"input\": [{call},{said}],\"store\":false}}"));
     }
 }

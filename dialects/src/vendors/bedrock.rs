@@ -2,7 +2,8 @@
 //!
 //! Sources, in Amazon's documentation: "Prompt caching for faster model inference" (which models have points), "Extended thinking"
 //! (Claude's budget), Nova's "Extended thinking" and "Complete request schema" (`reasoningConfig`, `topK`), "OpenAI models" (efforts),
-//! "Get validated JSON results from models" (schemas, which "select models" take).
+//! "Get validated JSON results from models" (schemas, which "select models" take), `ToolResultContentBlock` in the API reference (whose
+//! results may hold pictures).
 //! A model that is not here is told nothing that it may not know, but for a schema: a profile's ARN does not say which model it has.
 
 use super::claude;
@@ -60,6 +61,8 @@ pub(crate) struct BedrockModel {
     pub(crate) strict_tools: bool,
     /// True if it takes a schema for its answer.
     pub(crate) schemas: bool,
+    /// True if a tool's result may hold a picture.
+    pub(crate) pictures_in_results: bool,
 }
 
 const UNKNOWN: BedrockModel = BedrockModel {
@@ -70,6 +73,7 @@ const UNKNOWN: BedrockModel = BedrockModel {
     caches_tools: false,
     strict_tools: false,
     schemas: true,
+    pictures_in_results: false,
 };
 /// One that is known, and signs nothing.
 const KNOWN: BedrockModel = BedrockModel { signature: SignatureUse::Never, ..UNKNOWN };
@@ -82,14 +86,20 @@ const CLAUDE: BedrockModel = BedrockModel {
     caches_tools: true,
     strict_tools: true,
     schemas: true,
+    pictures_in_results: true,
 };
 /// Those that [`claude()`] says it of.
 const CLAUDE_WITHOUT_SCHEMAS: BedrockModel = BedrockModel { strict_tools: false, schemas: false, ..CLAUDE };
-const NOVA: BedrockModel =
-    BedrockModel { top_k: ConverseTopK::InConfig, signature: SignatureUse::Own, caches: true, ..WITHOUT_SCHEMAS };
+const NOVA: BedrockModel = BedrockModel {
+    top_k: ConverseTopK::InConfig,
+    signature: SignatureUse::Own,
+    caches: true,
+    pictures_in_results: true,
+    ..WITHOUT_SCHEMAS
+};
 
 /// Words in models' names, and the facts known of each. The first that stands in a name counts.
-static MODELS: [(&str, BedrockModel); 14] = [
+static MODELS: [(&str, BedrockModel); 15] = [
     ("anthropic.", CLAUDE),
     ("claude", CLAUDE),
     ("nova-2", BedrockModel { thinking: ConverseThinking::Config(&["low", "medium", "high"]), ..NOVA }),
@@ -101,6 +111,7 @@ static MODELS: [(&str, BedrockModel); 14] = [
     ("mistral-large-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
     ("mistral-small-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
     ("mistral", BedrockModel { top_k: ConverseTopK::Field, ..KNOWN }),
+    ("meta.llama4", BedrockModel { pictures_in_results: true, ..WITHOUT_SCHEMAS }),
     ("meta.llama", WITHOUT_SCHEMAS),
     ("cohere.command", WITHOUT_SCHEMAS),
     ("ai21.", WITHOUT_SCHEMAS),
@@ -170,6 +181,23 @@ mod tests {
             ("arn:aws:bedrock:us-east-1:1:application-inference-profile/a1", true, false),
         ] {
             assert_eq!((bedrock(model).schemas, bedrock(model).strict_tools), (schemas, strict_tools), "{model}");
+        }
+    }
+
+    #[test]
+    fn a_result_holds_pictures_for_models_that_are_known_to_take_them_there() {
+        for (model, pictures) in [
+            ("us.anthropic.claude-sonnet-4-20250514-v1:0", true),
+            ("us.amazon.nova-2-lite-v1:0", true),
+            ("us.meta.llama4-maverick-17b-instruct-v1:0", true),
+            ("us.meta.llama3-2-90b-instruct-v1:0", false),
+            ("openai.gpt-5.6-sol", false),
+            ("openai.gpt-oss-120b-1:0", false),
+            ("us.mistral.pixtral-large-2502-v1:0", false),
+            ("qwen.qwen3-vl-235b-a22b", false),
+            ("arn:aws:bedrock:us-east-1:1:application-inference-profile/a1", false),
+        ] {
+            assert_eq!(bedrock(model).pictures_in_results, pictures, "{model}");
         }
     }
 

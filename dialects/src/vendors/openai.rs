@@ -78,7 +78,7 @@ const MODELS: [OpenAi; 36] = [
     tools_at_rest("gpt-5.4", &["none", "low", "medium", "high", "xhigh"]),
     tools_at_rest("gpt-5.5", &["none", "low", "medium", "high", "xhigh"]),
     tools_at_rest("gpt-5.6", &["none", "low", "medium", "high", "xhigh", "max"]),
-    // It can not be told to rest: with tools it is to be called by another API.
+    // It can not be told to rest: callers of other dialects ask it by the Responses API.
     tools_at_rest("gpt-6-astra", &["low", "medium", "high", "xhigh", "max"]),
     tools_at_rest("gpt-6", &["none", "low", "medium", "high", "xhigh", "max"]),
     reasons("gpt-5", &["minimal", "low", "medium", "high"], 128_000),

@@ -146,9 +146,14 @@ pub(crate) const BEARER: Auth = Auth { header: "authorization", before: "Bearer 
 /// A key in a header of its own.
 const PLAIN: Auth = Auth { before: "", ..BEARER };
 
+/// Words in the names of models that take function tools by the Responses API alone: Chat Completions has them beside the effort `none`
+/// only, and these can not be told to rest. Callers of Chat Completions know their vendor; all others are translated.
+const BY_RESPONSES: &[&str] = &["gpt-6-astra"];
+
 const OPENAI: KindProfile = KindProfile {
     auth: Some(BEARER),
     offers: &[
+        Offer { models: Some(BY_RESPONSES), ..RESPONSES },
         CHAT,
         RESPONSES,
         STORED_RESPONSES,
@@ -222,6 +227,7 @@ const COHERE: KindProfile = KindProfile {
 const AZURE_V1: KindProfile = KindProfile {
     auth: Some(Auth { header: "api-key", takes_tokens: true, ..PLAIN }),
     offers: &[
+        Offer { path: "/v1/responses", models: Some(BY_RESPONSES), ..RESPONSES },
         Offer { path: "/v1/chat/completions", ..CHAT },
         Offer { path: "/v1/responses", ..RESPONSES },
         Offer { path: "/v1/responses", ..STORED_RESPONSES },
@@ -240,6 +246,7 @@ const AZURE_V1: KindProfile = KindProfile {
 /// Azure's API by version: the path names the deployment. Responses came when bodies did again.
 const AZURE_DEPLOYMENTS: KindProfile = KindProfile {
     offers: &[
+        Offer { path: "/responses?api-version={version}", models: Some(BY_RESPONSES), ..RESPONSES },
         Offer { path: "/deployments/{model}/chat/completions?api-version={version}", ..CHAT },
         Offer { path: "/responses?api-version={version}", ..RESPONSES },
         Offer { path: "/responses?api-version={version}", ..STORED_RESPONSES },
@@ -379,5 +386,23 @@ pub(crate) const fn of(provider: &Provider) -> &'static KindProfile {
         ProviderKind::Bedrock => &BEDROCK,
         ProviderKind::VertexAi => &VERTEX,
         ProviderKind::Simulated => &SIMULATED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_without_tools_on_chat_completions_are_asked_by_responses() {
+        for kind in [&OPENAI, &AZURE_V1, &AZURE_DEPLOYMENTS] {
+            let asked = |model: &str| {
+                let takes =
+                    |offer: &&Offer| offer.models.is_none_or(|words| words.iter().any(|word| model.contains(word)));
+                kind.offers.iter().find(takes).map(|offer| offer.dialect)
+            };
+            assert_eq!(asked("gpt-6-astra-2026-09-01"), Some(Dialect::OpenAiResponses));
+            assert_eq!(asked("gpt-6-sol"), Some(Dialect::OpenAiChat));
+        }
     }
 }

@@ -24,6 +24,13 @@ impl Tried {
         }
     }
 
+    /// Forgets one.
+    pub const fn remove(&mut self, index: usize) {
+        if index < 64 {
+            self.0 &= !(1 << index);
+        }
+    }
+
     /// True if it was had.
     #[must_use]
     pub const fn has(self, index: usize) -> bool {

@@ -123,6 +123,12 @@ impl AnswerStream {
         self.cache.begin(lead, &self.transcoder, &mut self.out);
     }
 
+    /// True if what has come is told, though no token is in it: the caller, kept waiting, hears no comment. Nobody else can give the answer
+    /// then; but as long as its beginning may be a refusal it is held.
+    fn tells_early(&self) -> bool {
+        self.context.wants_events() && self.transcoder.has_begun() && self.refusals.is_none() && !self.is_rest
+    }
+
     /// Waits for the first token; everything before it is held.
     pub(super) fn poll_first_token(&mut self, retry_on: &RetryOn, cx: &mut Context<'_>) -> Poll<FirstToken> {
         loop {
@@ -135,7 +141,7 @@ impl AnswerStream {
             }
             let token = self.transcoder.first_token() && !self.refusals.as_ref().is_some_and(|watch| watch.is_open());
             // Comments and what has no end count too.
-            let waits = !token && self.cache.total() <= MOST_HELD;
+            let waits = !token && self.cache.total() <= MOST_HELD && !self.tells_early();
             match pulled {
                 Polled::Full(full) => return Poll::Ready(FirstToken::Full(full)),
                 Polled::End if !token => return Poll::Ready(self.ended_before_first_token(retry_on)),
@@ -319,7 +325,7 @@ impl AnswerStream {
     fn hand_out(&mut self) -> StreamPiece {
         if self.going.is_empty() && !self.out.is_empty() {
             self.going = self.context.worker.memory.nothing().hold(self.out.take());
-            self.clock.between = self.transcoder.is_between(&self.going);
+            self.clock.told(self.transcoder.is_between(&self.going));
             self.note_held();
         }
         let piece = self.going.split_to(self.going.len().min(ENOUGH));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, response};
 use http_body_util::BodyExt;
 use sluicegate_dialects::Dialect;
@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 use crate::account::{AttemptEnd, End, ErrorSource, LedgerEntry};
 use crate::cache::Lead;
 use crate::endpoint::{Outcome, Permit, model_number};
-use crate::errors::Problem;
+use crate::errors::{self, Problem};
 use crate::limit::Holds;
 use crate::memory::{Charge, Exhausted, Purpose, UNCOUNTED};
 use crate::state::{Credential, Provider, RouteTarget, SentWith};
@@ -357,7 +357,12 @@ impl Attempt<'_> {
         {
             token.refused(open.endpoint());
         }
-        let headers = headers::back(headers, (dialect, self.call.dialect()));
+        let after = vendor_limits::told(error.kind, &headers, &body, SystemTime::now());
+        let mut headers = headers::back(headers, (dialect, self.call.dialect()));
+        if let Some(after) = after.filter(|_| !headers.contains_key(RETRY_AFTER)) {
+            // Said in the body alone, as Google does, or in words: clients look at the headers.
+            errors::say_when(&mut headers, after);
+        }
         let answer = ErrorAnswer { dialect, status, headers, body, error: Box::new(error) };
         Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }

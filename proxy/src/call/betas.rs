@@ -29,6 +29,23 @@ pub(super) fn of_body(headers: &mut HeaderMap, body: &[u8]) {
 }
 
 impl Betas {
+    /// Adds one that says what a field has said, unless a rule of the provider's leaves it out.
+    pub(super) fn with(
+        self,
+        beta: Option<&'static str>,
+        headers: &HeaderMap,
+        rules: &BTreeMap<String, BetaAction>,
+    ) -> Self {
+        let wanted = beta.filter(|beta| matches!(rule(beta, rules), None | Some(BetaAction::Pass)));
+        let Some(beta) = wanted else { return self };
+        let mut list = self.list(headers);
+        if list.iter().any(|known| known == beta) {
+            return self;
+        }
+        list.push(beta.to_owned());
+        HeaderValue::try_from(list.join(",")).map_or(self, Self::Only)
+    }
+
     /// The betas that go on, one by one.
     pub(super) fn list(&self, headers: &HeaderMap) -> Vec<String> {
         let all =
@@ -90,6 +107,23 @@ fn rule(beta: &str, rules: &BTreeMap<String, BetaAction>) -> Option<BetaAction> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_beta_that_a_field_has_said_is_added_once() {
+        let mut headers = HeaderMap::new();
+        let none = BTreeMap::new();
+        let with = |betas: Betas, headers: &HeaderMap, rules: &BTreeMap<String, BetaAction>| {
+            betas.with(Some("fine-1"), headers, rules).list(headers).join(",")
+        };
+        assert_eq!(with(Betas::AsTheyCame, &headers, &none), "fine-1");
+        headers.append(ANTHROPIC_BETA, HeaderValue::from_static("a-1"));
+        assert_eq!(with(Betas::AsTheyCame, &headers, &none), "a-1,fine-1");
+        assert_eq!(with(Betas::None, &headers, &none), "fine-1");
+        assert_eq!(with(Betas::Only(HeaderValue::from_static("fine-1")), &headers, &none), "fine-1");
+        let rules = BTreeMap::from([("fine-*".to_owned(), BetaAction::Drop)]);
+        assert_eq!(with(Betas::AsTheyCame, &headers, &rules), "a-1");
+        assert_eq!(Betas::AsTheyCame.with(None, &headers, &none), Betas::AsTheyCame);
+    }
 
     #[test]
     fn the_most_exact_rule_counts() {

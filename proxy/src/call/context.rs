@@ -52,6 +52,8 @@ pub(super) struct CallContext {
     lands_softly: Cell<bool>,
     /// True if thoughts that a vendor has encrypted are left out.
     forgets_thoughts: Cell<bool>,
+    /// True if its caller has been kept waiting for a stream's first token, with comments.
+    kept_waiting: Cell<bool>,
 }
 
 impl CallContext {
@@ -80,6 +82,7 @@ impl CallContext {
             budgets: OnceCell::new(),
             lands_softly: Cell::default(),
             forgets_thoughts: Cell::default(),
+            kept_waiting: Cell::default(),
         })
     }
 
@@ -228,6 +231,17 @@ impl CallContext {
     /// True if nobody is told thoughts that a vendor has encrypted.
     pub(super) fn forgets_thoughts(&self) -> bool {
         self.forgets_thoughts.get()
+    }
+
+    /// Its caller is kept waiting for a stream's first token: the bytes that tell it so.
+    pub(super) fn keep_waiting(&self) -> Bytes {
+        self.kept_waiting.set(true);
+        self.keep_alive()
+    }
+
+    /// True if its caller, kept waiting, may give up unless it hears of an answer that has begun.
+    pub(super) fn wants_events(&self) -> bool {
+        self.kept_waiting.get() && self.caller.dialect.habits().needs_events
     }
 
     /// It goes to its rule's fallbacks alone: a budget has no room for the others.

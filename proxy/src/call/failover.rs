@@ -301,6 +301,9 @@ fn judge(
         }
         Err(failure) if failure.retry == Retry::No => Err(failure),
         Err(failure) => {
+            if failure.retry == Retry::Mended {
+                progress.attempts = progress.attempts.saturating_sub(1);
+            }
             round.failed((at, provider), &failure);
             progress.fail(failure);
             Ok(None)

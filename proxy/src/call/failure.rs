@@ -66,6 +66,7 @@ struct UsedUpLimit {
 pub(super) struct ErrorAnswer {
     pub(super) dialect: Dialect,
     pub(super) status: StatusCode,
+    /// Those for the caller, with the time after which the provider wants to be asked again, wherever it has said that.
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// The error that it is. Boxed: it is rare.
@@ -217,6 +218,8 @@ impl Failure {
     fn weight(&self) -> u8 {
         match (&self.said, self.end) {
             (FailureCause::Refused(_), _) => 0,
+            // The call has gone out without what was refused.
+            _ if self.retry == Retry::Mended => 0,
             (FailureCause::NoKey(_), _) => 1,
             (FailureCause::UsedUp(_), _) => 2,
             (FailureCause::Error { is_about_us: true, provider, .. }, AttemptEnd::ClientError)
@@ -279,8 +282,12 @@ impl Failure {
             }
             FailureCause::InStream { error, .. } => {
                 let hopeless = exhausted || error.is_context_overflow();
-                let nothing = Headed { status: StatusCode::BAD_GATEWAY, headers: HeaderMap::new(), after: None };
-                let whole = written(call, &error, nothing);
+                let after = retry_after::told_in_stream(&error);
+                let mut headers = HeaderMap::new();
+                if let Some(after) = after {
+                    errors::say_when(&mut headers, after);
+                }
+                let whole = written(call, &error, Headed { status: StatusCode::BAD_GATEWAY, headers, after });
                 Ok(finish(whole, end, hopeless))
             }
         }
@@ -307,12 +314,8 @@ fn credential(provider: &Provider, (kind, status): (ErrorKind, &str)) -> Problem
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
 fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
-    let ErrorAnswer { dialect, status, mut headers, body, error: _ } = answer;
-    let after = retry_after::told(&headers, &body, SystemTime::now());
-    if let Some(after) = after.filter(|_| !headers.contains_key(RETRY_AFTER)) {
-        // Said in the body alone, as Google does: other vendors' clients look at the headers.
-        errors::say_when(&mut headers, after);
-    }
+    let ErrorAnswer { dialect, status, headers, body, error: _ } = answer;
+    let after = retry_after::told(error.kind, &headers, &body, SystemTime::now());
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
     // A page of whatever stands before the provider is none of its errors.
     let is_page = body.trim_ascii_start().first().is_none_or(|byte| *byte == b'<');

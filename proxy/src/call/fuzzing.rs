@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use sluicegate_dialects::hub::ErrorKind;
 
 use super::{coding, keys, retry_after, vendor_limits};
 use crate::api::{stored_paths, surfaces};
@@ -25,8 +26,11 @@ pub fn limit_headers(data: &[u8]) {
     let wait = vendor_limits::nearly_used_up(&headers, || now);
     assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(300)), "{wait:?}");
     let body = data.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"{")).unwrap_or(data);
-    let (wanted, told) = (retry_after::wanted(&headers, body, now), retry_after::told(&headers, body, now));
-    assert!(told.is_none() || wanted.is_some(), "what is told is wanted");
+    let wanted = retry_after::wanted(&headers, body, now);
+    let told = vendor_limits::told(ErrorKind::RateLimit, &headers, body, now);
+    assert!(wanted.is_none() || told == wanted, "what is wanted is told");
+    let told = vendor_limits::told(ErrorKind::InvalidRequest, &headers, body, now);
+    assert!(told.is_none() || told == wanted, "of a mistake nothing else is told");
     let said = std::str::from_utf8(data).unwrap_or_default();
     assert!(retry_after::in_words(said).is_none_or(|wait| wait <= Duration::from_secs(300)), "{said}");
     assert!(

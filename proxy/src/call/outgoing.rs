@@ -5,7 +5,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CON
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use sluicegate_dialects::vendors::FieldAction;
 use sluicegate_dialects::verbatim::{
-    self, Edit, Envelope, Enveloped, Field, Governed, LabelPlace, NestedSetting, REQUEST_METADATA_HEADER,
+    self, AtHost, Edit, Envelope, Enveloped, Field, Governed, LabelPlace, NestedSetting, REQUEST_METADATA_HEADER,
 };
 use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SeenMarks, SettingsWithin};
 
@@ -135,7 +135,8 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     }
     let added = headers.iter().filter_map(header).chain(labels_header(call, at.offer)).collect();
     let Governed { body, dropped } = governed(&Bytes::from(body), (provider, model), SeenMarks::default())?;
-    let dropped = unsaid.len() + dropped.len();
+    let AtHost { body, dropped: at_host, beta: _ } = at_host(&body, envelope, provider)?;
+    let dropped = unsaid.len() + dropped.len() + at_host.len();
     let betas = Betas::AsTheyCame;
     let body = match dialect.habits().envelope.zip(envelope) {
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
@@ -165,6 +166,8 @@ fn in_its_words(
     whole_conversation(call, envelope, provider)?;
     // Of what was changed until here nothing has a mark.
     let seen = call.peek.marks;
+    let AtHost { body, dropped: unsaid, beta } = at_host(&body, host, provider)?;
+    let betas = betas.with(beta, &call.headers, &provider.betas);
     let (body, betas) = enveloped(&body, (call, model), envelope, betas);
     let row = provider.defaults.look_alike.as_ref();
     let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.message_fields.is_some());
@@ -175,7 +178,7 @@ fn in_its_words(
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
-    let dropped = dropped.len();
+    let dropped = unsaid.len() + dropped.len();
     Ok(Outgoing {
         body,
         plain: None,
@@ -308,6 +311,11 @@ fn whole_conversation(call: &InboundCall, to: Option<Envelope>, provider: &Provi
         verbatim::refuse_threads(&call.body)?;
     }
     Ok(())
+}
+
+/// The body without what the host refuses that Anthropic itself takes.
+fn at_host(body: &Bytes, host: Option<Envelope>, provider: &Provider) -> Result<AtHost, Refusal> {
+    verbatim::fit_host(body, host.unwrap_or(Envelope::Plain), &provider.defaults.fields)
 }
 
 /// The body in the provider's envelope, where it is Anthropic's, and the betas that stand in a header beside it.

@@ -57,11 +57,11 @@ impl PendingStream {
         let Some(next) = &mut self.next else {
             self.next = Some(Box::pin(tokio::time::sleep(self.every)));
             // Polled again at once, so that the new timer knows its waker.
-            return Poll::Ready(PendingOutcome::Comment(self.context.keep_alive()));
+            return Poll::Ready(PendingOutcome::Comment(self.context.keep_waiting()));
         };
         std::task::ready!(next.as_mut().poll(cx));
         next.as_mut().reset(Instant::now() + self.every);
-        Poll::Ready(PendingOutcome::Comment(self.context.keep_alive()))
+        Poll::Ready(PendingOutcome::Comment(self.context.keep_waiting()))
     }
 
     fn outcome(&self, outcome: Result<Exchange, Problem>) -> PendingOutcome {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use serde_json::Value;
+use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 /// The longest time that is believed if only prose says it: a message may repeat what its caller wrote.
 const LONGEST_IN_WORDS: Duration = Duration::from_secs(300);
@@ -27,14 +28,27 @@ fn in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// The time after which a provider wants to be asked again, as far as it says so where its own clients look: in its
-/// headers, or in Google's `RetryInfo`.
-pub(super) fn told(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+/// The time after which the caller is told to come again: whatever a provider says of a limit or of its load, OpenAI and Azure in
+/// words alone; else in its headers, or in Google's `RetryInfo`.
+pub(super) fn told(kind: ErrorKind, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+    if says_later(kind) {
+        return wanted(headers, body, now);
+    }
     let in_details = || {
         let value: Value = serde_json::from_slice(body).ok()?;
         in_retry_info(value.get(0).unwrap_or(&value).get("error")?)
     };
     in_headers(headers, now).or_else(in_details)
+}
+
+/// The same for an error that a stream says, which has nothing but its words.
+pub(super) fn told_in_stream(error: &ProviderError) -> Option<Duration> {
+    if says_later(error.kind) { in_words(&error.message) } else { None }
+}
+
+/// True if an error says by its kind that the same call is well later.
+pub(super) const fn says_later(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::RateLimit | ErrorKind::Overloaded)
 }
 
 /// Google's `RetryInfo` among the details of an error.
@@ -120,20 +134,40 @@ mod tests {
     }
 
     #[test]
-    fn only_headers_and_retry_infos_are_told_to_callers() {
+    fn callers_are_told_of_limits_in_any_words_and_of_others_by_headers_and_retry_infos() {
+        use ErrorKind as K;
         let info = r#"{"error":{"details":[{"retryDelay":"1.5s"}]}}"#;
         let header = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static("7"))]);
         let none = HeaderMap::new();
-        for (headers, body, millis) in [
-            (&none, info.to_owned(), Some(1_500)),
-            (&none, format!("[{info}]"), Some(1_500)),
-            (&header, info.to_owned(), Some(7_000)),
-            (&none, r#"{"error":{"message":"Please try again in 20ms."}}"#.to_owned(), None),
-            (&none, "no JSON".to_owned(), None),
+        let words = r#"{"error":{"message":"Please try again in 14.054s."}}"#;
+        for (kind, headers, body, millis) in [
+            (K::InvalidRequest, &none, info.to_owned(), Some(1_500)),
+            (K::RateLimit, &none, format!("[{info}]"), Some(1_500)),
+            (K::RateLimit, &header, info.to_owned(), Some(7_000)),
+            (K::RateLimit, &none, words.to_owned(), Some(14_054)),
+            (K::Overloaded, &none, words.to_owned(), Some(14_054)),
+            // A message may repeat what its caller wrote.
+            (K::InvalidRequest, &none, words.to_owned(), None),
+            (K::Quota, &none, words.to_owned(), None),
+            (K::RateLimit, &none, "no JSON".to_owned(), None),
         ] {
-            let said = told(headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
-            assert_eq!(said, millis.map(Duration::from_millis), "{body}");
+            let said = told(kind, headers, body.as_bytes(), SystemTime::UNIX_EPOCH);
+            assert_eq!(said, millis.map(Duration::from_millis), "{kind:?} {body}");
         }
+    }
+
+    #[test]
+    fn an_error_in_a_stream_says_it_in_words() {
+        let error = |kind: ErrorKind, message: &str| {
+            told_in_stream(&ProviderError { kind, message: message.to_owned(), r#type: None, code: None, param: None })
+        };
+        let openai =
+            "Rate limit reached for gpt-5 on tokens per min (TPM): Limit 30000. Please try again in 14.054s. Visit";
+        assert_eq!(error(ErrorKind::RateLimit, openai), Some(Duration::from_millis(14_054)));
+        let azure = "Rate limit is exceeded. Try again in 26 seconds.";
+        assert_eq!(error(ErrorKind::RateLimit, azure), Some(Duration::from_secs(26)));
+        assert_eq!(error(ErrorKind::RateLimit, "Slow down."), None);
+        assert_eq!(error(ErrorKind::Internal, azure), None);
     }
 
     #[test]

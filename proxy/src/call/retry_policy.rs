@@ -49,6 +49,8 @@ pub(super) enum Retry {
     OtherEndpoint,
     /// At another provider, or after a while at the same.
     Anywhere,
+    /// At the same provider too, at once: the call goes without what was refused. It is none of the attempts that a pool makes.
+    Mended,
 }
 
 /// The cooldown that an endpoint gets.

@@ -14,10 +14,13 @@ pub(super) struct StreamTimer {
     /// The interval at which the caller is to hear something; `None`: not at all.
     keep_alive: Option<Duration>,
     heard: Instant,
+    /// The last time that something came of which the caller was told: not all does, and a provider's pings are told to no caller that
+    /// waits for events.
+    told: Instant,
     /// The time when the caller was last kept company, or would have been.
     kept: Instant,
     /// True if what the caller has ends with an event.
-    pub(super) between: bool,
+    between: bool,
     /// Set when something came: until the next pause nobody needs to look at the timer.
     fresh: bool,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -34,12 +37,17 @@ pub(super) enum Due {
 impl StreamTimer {
     pub(super) fn new((idle, total): (Duration, Instant), keep_alive: Option<Duration>) -> Self {
         let now = Instant::now();
-        Self { idle, total, keep_alive, heard: now, kept: now, between: false, fresh: true, sleep: None }
+        Self { idle, total, keep_alive, heard: now, told: now, kept: now, between: false, fresh: true, sleep: None }
     }
 
     pub(super) fn heard(&mut self) {
         self.heard = Instant::now();
         self.fresh = true;
+    }
+
+    /// The caller is told of what has come; `between`: what it has ends with an event.
+    pub(super) const fn told(&mut self, between: bool) {
+        (self.told, self.between) = (self.heard, between);
     }
 
     /// From now on nobody is to hear anything.
@@ -67,13 +75,15 @@ impl StreamTimer {
         let late = self.total.min(self.heard + self.idle.min(at_most));
         // The answer's end is said: nothing stands behind it.
         let comment = self.keep_alive.filter(|_| at_most == Duration::MAX);
-        (late, comment.map_or(late, |every| late.min(self.heard.max(self.kept) + every)))
+        (late, comment.map_or(late, |every| late.min(self.told.max(self.kept) + every)))
     }
 
     /// Ready when something is to be done. `at_most` shortens the idle time.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, at_most: Duration) -> Poll<Due> {
-        // The timer that is running goes off no later than needed, with the same waker: it is looked at when it wakes us.
-        if std::mem::take(&mut self.fresh) && self.sleep.is_some() && at_most == Duration::MAX {
+        // The timer that is running goes off no later than needed, with the same waker: it is looked at when it wakes us. It may have
+        // done so just when something came.
+        let runs = self.sleep.as_ref().is_some_and(|sleep| !sleep.is_elapsed());
+        if std::mem::take(&mut self.fresh) && runs && at_most == Duration::MAX {
             return Poll::Pending;
         }
         let (_, first) = self.due(at_most);
@@ -119,6 +129,25 @@ mod tests {
             }
             assert!(clock.idle_is_over());
             assert_eq!(comments > 0, between, "{comments}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_is_kept_company_though_something_comes_of_which_it_is_not_told() {
+        let ms = Duration::from_millis;
+        for told in [false, true] {
+            let mut clock = StreamTimer::new((ms(10_000), Instant::now() + ms(10_000)), Some(ms(500)));
+            clock.told(true);
+            let mut comments = 0;
+            for _ in 0..20 {
+                let due = std::future::poll_fn(|cx| clock.poll(cx, Duration::MAX));
+                comments += u32::from(tokio::time::timeout(ms(50), due).await.is_ok());
+                clock.heard();
+                if told {
+                    clock.told(true);
+                }
+            }
+            assert_eq!(comments > 0, !told, "{comments}");
         }
     }
 

@@ -95,9 +95,11 @@ impl Transcoder {
             decoder: provider.stream_decoder(),
             encoder: caller.stream_encoder(options(call)),
             binary: caller.habits().is_binary,
+            skips_pings: caller.habits().needs_events,
             events: Vec::new(),
             first_token: false,
             thought: false,
+            begun: false,
             ended: false,
             usage: None,
             model: None,
@@ -378,6 +380,15 @@ impl Transcoder {
             Self::Verbatim(transcoder) => transcoder.observer.first_token_seen(),
             Self::Translated(transcoder) => transcoder.first_token,
             Self::Passed(stream) => stream.began(),
+        }
+    }
+
+    /// True if its provider has said that an answer begins, whatever has come of it.
+    pub(super) fn has_begun(&self) -> bool {
+        match self {
+            Self::Verbatim(transcoder) => transcoder.observer.answer_name().is_some(),
+            Self::Translated(transcoder) => transcoder.begun,
+            Self::Passed(_) => false,
         }
     }
 

@@ -17,10 +17,15 @@ pub(super) struct Translated {
     pub(super) encoder: StreamEncoder,
     /// True if what is written is no text: then it ends between two events, always.
     pub(super) binary: bool,
+    /// True if the caller is not told that its provider is alive: each word of that would be an event, which some of its clients do not know
+    /// and OpenAI says in long silences alone.
+    pub(super) skips_pings: bool,
     pub(super) events: Vec<Event>,
     pub(super) first_token: bool,
     /// True if thoughts have begun.
     pub(super) thought: bool,
+    /// True if its provider has said that an answer begins.
+    pub(super) begun: bool,
     pub(super) ended: bool,
     pub(super) usage: Option<Usage>,
     pub(super) model: Option<String>,
@@ -65,6 +70,12 @@ pub(super) fn fill(empty: &mut String, text: &str) {
     }
 }
 
+fn record(recorder: Option<&mut Recorder>, text: Option<&[u8]>) {
+    if let Some((recorder, text)) = recorder.zip(text.filter(|text| !text.is_empty())) {
+        recorder.push(&Bytes::copy_from_slice(text));
+    }
+}
+
 impl Translated {
     pub(super) fn write(&mut self, out: &mut WriteBuffer, recorder: Option<&mut Recorder>) {
         if self.events.is_empty() {
@@ -89,7 +100,12 @@ impl Translated {
         }
         let text = out.rest();
         let before = text.len();
+        let (mut recorder, mut recorded) = (recorder, before);
         for mut event in events.drain(..) {
+            let (is_alive, at) = (matches!(event, Event::Alive), text.len());
+            if is_alive && self.skips_pings {
+                continue;
+            }
             self.note(&event);
             if let Event::Start { id, model, .. } = &mut event {
                 self.keep.iter().for_each(|(_, own)| own.clone_into(id));
@@ -103,6 +119,11 @@ impl Translated {
                 None => self.encoder.push(&event, text),
                 Some(followed) => followed.tell(event, &mut self.encoder, text),
             }
+            if is_alive {
+                // It says nothing to whoever is told the answer later.
+                record(recorder.as_deref_mut(), text.get(recorded..at));
+                recorded = text.len();
+            }
         }
         self.events = events;
         if let Some((keep, own)) = &self.keep
@@ -110,14 +131,15 @@ impl Translated {
         {
             keep(own, answer);
         }
-        if let Some(recorder) = recorder {
-            recorder.push(&Bytes::copy_from_slice(text.get(before..).unwrap_or_default()));
-        }
+        record(recorder, text.get(recorded..));
     }
 
     fn note(&mut self, event: &Event) {
         match event {
-            Event::Start { model, .. } => self.model = Some(model.clone()).filter(|model| !model.is_empty()),
+            Event::Start { model, .. } => {
+                self.begun = true;
+                self.model = Some(model.clone()).filter(|model| !model.is_empty());
+            }
             Event::Delta { delta, .. } => {
                 self.first_token = true;
                 if let Delta::Text(text) | Delta::Arguments(text) = delta {

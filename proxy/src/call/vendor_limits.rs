@@ -5,6 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName};
+use sluicegate_dialects::hub::ErrorKind;
 
 use super::retry_after;
 
@@ -70,6 +71,27 @@ pub(super) fn nearly_used_up(headers: &HeaderMap, now: impl Fn() -> SystemTime) 
     if !headers.keys().any(says) {
         return None;
     }
+    longest(headers, &now, until_enough)
+}
+
+/// The time after which the caller of an answer that is an error is told to come again: as the provider says it, else until there is
+/// enough again of the limit that its headers tell to be used up.
+pub(super) fn told(kind: ErrorKind, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+    let by_limits = || if retry_after::says_later(kind) { used_up_for(headers, || now) } else { None };
+    retry_after::told(kind, headers, body, now).or_else(by_limits)
+}
+
+/// The time until there is enough again of what an answer says that it lacks, where it says until when.
+fn used_up_for(headers: &HeaderMap, now: impl Fn() -> SystemTime) -> Option<Duration> {
+    longest(headers, &now, |remaining, limit, reset| until_enough(remaining, limit, Some(reset?)))
+}
+
+/// The longest of the times that limits want of which hardly anything is left.
+fn longest(
+    headers: &HeaderMap,
+    now: &impl Fn() -> SystemTime,
+    until: impl Fn(f64, Option<f64>, Option<Duration>) -> Option<Duration>,
+) -> Option<Duration> {
     let waits = LIMITS.iter().filter_map(|names| {
         let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
         let number = |name: &HeaderName| text(name)?.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -84,7 +106,7 @@ pub(super) fn nearly_used_up(headers: &HeaderMap, now: impl Fn() -> SystemTime) 
         if !is_low {
             return None;
         }
-        until_enough(remaining, limit, text(&names.reset).and_then(|text| reset(text, &now)))
+        until(remaining, limit, text(&names.reset).and_then(|text| reset(text, now)))
     });
     waits.max().map(|wait| wait.min(LONGEST)).filter(|wait| *wait >= SHORTEST)
 }
@@ -140,6 +162,26 @@ mod tests {
         assert_eq!(openai("10000", "0", "6m0s"), Some(36_000));
         assert_eq!(openai("100", "0", "20ms"), None, "not worth it");
         assert_eq!(openai("100", "0", "100h"), Some(300_000), "believed no longer");
+    }
+
+    #[test]
+    fn the_caller_of_a_limited_answer_is_told_when_the_limit_has_room() {
+        let of = |kind: ErrorKind, pairs: &[(&'static str, &'static str)], body: &str| {
+            let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            let now = SystemTime::from("2026-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap());
+            told(kind, &HeaderMap::from_iter(pairs), body.as_bytes(), now).map(|wait| wait.as_millis())
+        };
+        let openai = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "25.5s")];
+        let anthropic = [
+            ("anthropic-ratelimit-tokens-remaining", "0"),
+            ("anthropic-ratelimit-tokens-reset", "2026-01-01T00:00:40Z"),
+        ];
+        let words = r#"{"error":{"message":"Please try again in 3s."}}"#;
+        assert_eq!(of(ErrorKind::RateLimit, &openai, "{}"), Some(25_500));
+        assert_eq!(of(ErrorKind::RateLimit, &anthropic, "{}"), Some(40_000));
+        assert_eq!(of(ErrorKind::RateLimit, &openai, words), Some(3_000), "what is said of this call goes before");
+        assert_eq!(of(ErrorKind::RateLimit, &openai[..1], "{}"), None, "it does not say until when");
+        assert_eq!(of(ErrorKind::InvalidRequest, &openai, "{}"), None);
     }
 
     #[test]

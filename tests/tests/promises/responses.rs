@@ -1,6 +1,8 @@
 //! The Responses API: byte for byte to a provider that speaks it, translated to every other; its streams end in the answer
 //! whole or in an error that nobody takes for one.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sluicegate_tests::client::{Answer, Client};
 use sluicegate_tests::proxy::Proxy;
@@ -411,4 +413,89 @@ async fn thoughts_of_another_account_are_left_out_and_the_conversation_goes_on()
     let body = json!({"model": "alone", "store": false, "input": [user, item]});
     let said = ask(&client, &[], &body).await;
     assert_eq!((said.status, said.text().contains("invalid_encrypted_content")), (400, true));
+}
+
+#[tokio::test]
+async fn thoughts_of_an_account_that_is_away_are_left_out_at_the_other_one() {
+    let kind = [("content-type", "application/json")];
+    let away =
+        Upstream::always(vec![answer(503, &kind, br#"{"error":{"message":"away","type":"server_error"}}"#)]).unwrap();
+    let two = account("two");
+    let providers = [provider("one", "OpenAI", away.address, ""), provider("two", "OpenAI", two.address, "")];
+    let text = pool("both", &providers, "  loadBalancing: {strategy: RoundRobin}\n") + &route("both", "both");
+    let user = json!({"role": "user", "content": "go on"});
+    let thought = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "one-thought"});
+    let body = json!({"model": "both", "store": false, "input": [user, thought, user]});
+    // Whoever is asked first, and asked again: the refusal takes none of the attempts.
+    for _ in 0..6 {
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+        for _ in 0..2 {
+            let said = ask(&proxy.client(), &[], &body).await;
+            assert_eq!(said.status, 200, "{}", said.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_takes_tools_by_responses_alone_is_asked_so_whatever_its_caller_speaks() {
+    let openai = account("two");
+    let text = pool("openai", &[provider("only", "OpenAI", openai.address, "")], "") + &route("openai", "gpt-6-astra");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let body = r#"{"model":"gpt-6-astra","max_tokens":90,"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f","input_schema":{"type":"object"}}]}"#;
+    let said = proxy.client().post("/v1/messages", &[], body).await.unwrap();
+    assert_eq!(said.status, 200, "{}", said.text());
+    let received = openai.received().pop().unwrap();
+    let sent: Value = serde_json::from_slice(&received.body).unwrap();
+    assert!(sent.get("messages").is_none() && sent["tools"][0]["name"] == "f", "{sent}");
+    // Who speaks Chat Completions knows the vendor.
+    let body = json!({"model": "gpt-6-astra", "messages": [{"role": "user", "content": "x"}]}).to_string();
+    proxy.client().post("/v1/chat/completions", &[], body).await.unwrap();
+    let sent: Value = serde_json::from_slice(&openai.received().pop().unwrap().body).unwrap();
+    assert!(sent.get("messages").is_some(), "{sent}");
+}
+
+#[tokio::test]
+async fn a_caller_that_waits_for_a_silent_model_hears_events_once_its_answer_has_begun() {
+    let event = |json: Value| {
+        let body = format!("event: {}\ndata: {json}\n\n", json["type"].as_str().unwrap_or_default());
+        Act::Send(format!("{:x}\r\n{body}\r\n", body.len()).into())
+    };
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let usage = json!({"input_tokens": 5, "output_tokens": 1});
+    let message =
+        json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage});
+    let block = |index: u64, block: Value| {
+        event(json!({"type": "content_block_start", "index": index, "content_block": block}))
+    };
+    let mut acts = vec![
+        Act::Send(head.into()),
+        event(json!({"type": "message_start", "message": message})),
+        block(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+        Act::Wait(Duration::from_millis(600)),
+        event(json!({"type": "ping"})),
+        Act::Wait(Duration::from_millis(600)),
+    ];
+    acts.extend([
+        event(json!({"type": "content_block_stop", "index": 0})),
+        block(1, json!({"type": "text", "text": ""})),
+        event(json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "done"}})),
+        event(json!({"type": "content_block_stop", "index": 1})),
+        event(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}})),
+        event(json!({"type": "message_stop"})),
+        Act::Send("0\r\n\r\n".into()),
+    ]);
+    let anthropic = Upstream::always(acts).unwrap();
+    let text = pool("p", &[provider("a", "Anthropic", anthropic.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--stream-keep-alive", "100ms"]).unwrap();
+    let said = ask(&proxy.client(), &[], &json!({"model": "m", "input": "x", "stream": true})).await;
+    let text = said.text();
+    assert!(text.starts_with(": keep-alive\n") && text.contains("\"delta\":\"done\""), "{text}");
+    let (before, behind) = text.split_once("event: response.created").unwrap();
+    assert!(!before.contains("event:") && !behind.contains(": keep-alive"), "{text}");
+    assert!(behind.matches("event: keepalive").count() >= 5, "{text}");
+    // Their numbers go on.
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let numbers: Vec<u64> =
+        data.filter_map(|data| serde_json::from_str::<Value>(data).ok()?["sequence_number"].as_u64()).collect();
+    assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
 }

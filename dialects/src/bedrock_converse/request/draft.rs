@@ -46,6 +46,11 @@ impl<'a> ConverseDraft<'a> {
         self.caller == Dialect::BedrockConverse
     }
 
+    /// True if pictures stay in the results of tools: the model takes them there, or the caller has put them there in this dialect.
+    pub(super) fn keeps_pictures(&self) -> bool {
+        self.same() || self.model.pictures_in_results
+    }
+
     /// A signature, or what stands for hidden thoughts, as the model takes it; `None`: another vendor has made it.
     pub(super) fn own<'s>(&self, signature: &'s str) -> Option<&'s str> {
         let as_it_is = Some(signature).filter(|signature| !is_marked(signature));

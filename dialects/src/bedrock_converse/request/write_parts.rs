@@ -21,10 +21,12 @@ pub(super) fn turns(messages: &[&Message], draft: &mut ConverseDraft<'_>) -> Res
     for turn in messages.chunk_by(|one, next| one.role == next.role) {
         let assistant = turn.first().is_some_and(|first| first.role == Role::Assistant);
         let role = if assistant { "assistant" } else { "user" };
-        for results in [true, false] {
-            for message in turn {
-                blocks_of(message, results, draft)?;
-            }
+        for message in turn {
+            blocks_of(message, true, draft)?;
+        }
+        pictures_of_results(turn, draft)?;
+        for message in turn {
+            blocks_of(message, false, draft)?;
         }
         for message in turn {
             draft.extra("messages", &message.extra);
@@ -76,6 +78,31 @@ fn is_documents_alone(turn: &[&Message]) -> bool {
     parts.clone().any(|part| matches!(part.content, Content::Document { .. })) && !parts.any(is_text)
 }
 
+/// Writes the pictures of the results of a turn behind them, for models that take none in a result.
+fn pictures_of_results(turn: &[&Message], draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
+    if draft.keeps_pictures() {
+        return Ok(());
+    }
+    for message in turn {
+        for (index, part) in message.parts.iter().enumerate() {
+            let Content::ToolResult { call_id, parts, is_error: _ } = &part.content else { continue };
+            let pictures = parts.iter().enumerate().filter(|(_, piece)| is_picture(&piece.content));
+            for (at, (inner, piece)) in pictures.enumerate() {
+                if at == 0 {
+                    let behind = format!("Attached to the result of tool call {}:", id(call_id));
+                    blocks::write_text(&behind, &mut draft.json);
+                }
+                media(&piece.content, draft).map_err(|why| draft.refuse(message, (index, Some(inner)), why))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_picture(content: &Content) -> bool {
+    matches!(content, Content::Image { .. })
+}
+
 /// The blocks of one message: the tools' results in it, or all others.
 fn blocks_of(message: &Message, results: bool, draft: &mut ConverseDraft<'_>) -> Result<(), Refusal> {
     let wanted = |part: &Part| matches!(part.content, Content::ToolResult { .. }) == results;
@@ -117,7 +144,8 @@ fn block(message: &Message, index: usize, part: &Part, draft: &mut ConverseDraft
             }
             if draft.json.is_bare() && !draft.same() {
                 // Some models refuse a result that says nothing.
-                blocks::write_text("(empty)", &mut draft.json);
+                let has_picture = parts.iter().any(|part| is_picture(&part.content));
+                blocks::write_text(if has_picture { "(attached below)" } else { "(empty)" }, &mut draft.json);
             }
             draft.json.close(b']');
             // Only some models know the field: what went well is what they take for granted.
@@ -164,6 +192,8 @@ fn result_piece(content: &Content, draft: &mut ConverseDraft<'_>) -> Result<(), 
             text_block(raw.get(), draft);
             Ok(())
         }
+        // They stand behind the results.
+        content if is_picture(content) && !draft.keeps_pictures() => Ok(()),
         Content::Audio { .. } => Err("a tool's result can hold no sound at Bedrock".to_owned()),
         content => media(content, draft),
     }

@@ -230,7 +230,7 @@ impl ConverseReader {
                 if word == wire::GUARDED {
                     self.is_weighed = true;
                 } else {
-                    out.push(Event::Finish { choice: 0, stop: wire::stop(&word) });
+                    out.push(Event::Finish { choice: 0, stop: wire::stop(&word, self.called) });
                 }
             }
             b"metadata" => {

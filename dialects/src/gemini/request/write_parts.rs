@@ -206,10 +206,16 @@ fn call((id, name, arguments): (&str, &str, &str), signature: Option<&str>, draf
     draft.json.close(b'}');
 }
 
+/// True if a `$ref` may stand in a JSON text: Google takes each for one of its own, to a part beside the result, and refuses those
+/// that lead to none. The dollar may be escaped.
+fn may_refer(json: &str) -> bool {
+    json.contains("\"$ref\"") || json.contains("\\u0024")
+}
+
 /// Writes a JSON object as it is; what is none stands as text under `name`.
 fn object(text: &str, name: &str, draft: &mut Draft<'_>) {
     let text = text.trim();
-    if text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+    if text.starts_with('{') && !may_refer(text) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
         return draft.json.raw(text);
     }
     draft.json.open(b'{');

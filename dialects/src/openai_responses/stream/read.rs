@@ -232,6 +232,10 @@ impl ResponseReading {
                 Some(())
             }
             "response.output_item.done" => self.item_done(wire.output_index, wire.item?, out),
+            "keepalive" => {
+                out.push(Event::Alive);
+                Some(())
+            }
             "response.completed" => self.end("completed", wire.response?, out),
             "response.incomplete" => self.end("incomplete", wire.response?, out),
             // What was told in pieces and is told once more, and what providers say of their own tools.

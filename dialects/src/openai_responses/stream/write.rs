@@ -102,7 +102,7 @@ impl EncodeStream for ResponsesEncoder {
         match event {
             Event::Start { id, model, created } => self.start(id, model, *created, out),
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Alive => out.extend_from_slice(KEEP_ALIVE),
+            Event::Alive => self.alive(out),
             Event::Error(error) => self.error(error, out),
             Event::PartStart { choice: 0, part, kind } => {
                 self.begin(out);
@@ -167,6 +167,16 @@ impl ResponsesEncoder {
         if !std::mem::replace(&mut self.begun, true) {
             self.whole("response.created", None, out);
             self.whole("response.in_progress", None, out);
+        }
+    }
+
+    /// Says that a silent answer goes on, as OpenAI does: clients that wait for the next event (Codex) hear no comment. Before an answer
+    /// has begun nothing else is its first event.
+    fn alive(&mut self, out: &mut Vec<u8>) {
+        if self.begun {
+            self.event("keepalive", out, |_, _| {});
+        } else {
+            out.extend_from_slice(KEEP_ALIVE);
         }
     }
 
@@ -515,5 +525,30 @@ impl ResponsesEncoder {
             param: None,
         };
         self.error(&error, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_answer_that_has_begun_is_kept_alive_by_an_event_with_the_next_number() {
+        let mut encoder = ResponsesEncoder::new(StreamOptions::default());
+        let mut written = |event: Event| {
+            let mut out = Vec::new();
+            encoder.push(&event, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(Event::Alive), ": keep-alive\n");
+        let begun = written(Event::Start { id: "i".into(), model: "m".into(), created: None });
+        assert!(begun.contains("\"sequence_number\":1") && !begun.contains("\"sequence_number\":2"), "{begun}");
+        let alive = "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":2}\n\n";
+        assert_eq!(written(Event::Alive), alive);
+        let part = written(Event::PartStart { choice: 0, part: 0, kind: PartKind::Thinking });
+        assert!(part.contains("\"sequence_number\":3"), "{part}");
+        assert!(written(Event::Alive).contains("\"sequence_number\":4"));
+        written(Event::End);
+        assert_eq!(written(Event::Alive), "", "nothing stands behind the last event");
     }
 }
