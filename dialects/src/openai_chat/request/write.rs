@@ -63,11 +63,7 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     }
     let clamped = write_settings::max_tokens(call, &mut writer);
     write_settings::sampling(call, &mut writer);
-    if !stop.is_empty() {
-        writer.json.open_field("stop", b'[');
-        stop.iter().for_each(|text| writer.json.text(text));
-        writer.json.close(b']');
-    }
+    write_settings::stops(stop, &mut writer)?;
     if told.is_lost {
         writer.drop("response_format");
     }

@@ -4,6 +4,7 @@ use super::schema;
 use std::borrow::Cow;
 
 use super::writer::RequestWriter;
+use crate::codec::Refusal;
 use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Format, Reasoning, Sampling, Tool};
 use crate::vendors::{self, Beside, FieldAction};
@@ -17,6 +18,28 @@ pub(super) fn max_tokens(call: &Call, writer: &mut RequestWriter<'_>) -> Option<
     let written = most.map_or(asked, |most| most.min(asked));
     writer.json.value_field(if writer.profile.compatible() { "max_tokens" } else { "max_completion_tokens" }, written);
     (written < asked).then_some(written)
+}
+
+/// The most texts that may end an answer of OpenAI's.
+const MOST_STOPS: usize = 4;
+
+/// Writes the texts that end an answer. Errors: more of them than OpenAI takes; another provider may take all.
+pub(super) fn stops(stop: &[String], writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    if stop.is_empty() {
+        return Ok(());
+    }
+    let passed = !writer.cross_dialect || writer.policy("stop") == Some(&FieldAction::Pass);
+    if !passed && !vendors::takes_stops(writer.model) {
+        writer.drop("stop");
+        return Ok(());
+    }
+    if !passed && !writer.profile.compatible() && stop.len() > MOST_STOPS {
+        return Err(Refusal::field("stop", format_args!("an OpenAI model takes at most {MOST_STOPS} stop texts")));
+    }
+    writer.json.open_field("stop", b'[');
+    stop.iter().for_each(|text| writer.json.text(text));
+    writer.json.close(b']');
+    Ok(())
 }
 
 /// Writes how answers are drawn.
