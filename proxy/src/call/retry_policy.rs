@@ -79,8 +79,8 @@ pub(super) fn status(
     RetryDecision { retry, ..judged }
 }
 
-/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money, and
-/// Amazon says 424 of a model that has failed.
+/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money, others 403
+/// of what their content filter refuses, and Amazon says 424 of a model that has failed.
 pub(super) fn meant(status: StatusCode, kind: ErrorKind) -> StatusCode {
     let is_about_us = matches!(
         kind,
@@ -90,6 +90,9 @@ pub(super) fn meant(status: StatusCode, kind: ErrorKind) -> StatusCode {
             | ErrorKind::Quota
             | ErrorKind::RateLimit
     );
+    if is_credential(status) && kind == ErrorKind::InvalidRequest {
+        return StatusCode::BAD_REQUEST;
+    }
     let has_failed =
         status == StatusCode::FAILED_DEPENDENCY && matches!(kind, ErrorKind::Internal | ErrorKind::BadGateway);
     if !has_failed && (status != StatusCode::BAD_REQUEST || !is_about_us) {
