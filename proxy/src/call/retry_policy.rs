@@ -408,6 +408,15 @@ mod tests {
     }
 
     #[test]
+    fn a_content_filter_that_says_403_refuses_the_call_and_no_credential() {
+        let flagged = r#"{"code":"permission-denied","error":"Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}"#;
+        let error = Dialect::OpenAiChat.decode_error(403, flagged.as_bytes());
+        assert!(!is_credential(meant(StatusCode::FORBIDDEN, error.kind)));
+        let judged = of(403, &HeaderMap::new(), flagged);
+        assert_eq!((judged.retry, fault(judged.end)), (Retry::No, ErrorSource::Client));
+    }
+
+    #[test]
     fn a_vendor_that_says_400_of_the_gateways_key_or_money_means_them() {
         let of = |dialect: Dialect, body: &str| {
             let error = dialect.decode_error(400, body.as_bytes());

@@ -106,6 +106,7 @@ pub(crate) fn encode_for(
     let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
     // Anthropic has no word for any JSON object.
     let unsaid = format.as_ref().filter(|format| matches!(format, Format::Json) || !keeps_to_schemas);
+    let effort = effort.or_else(|| thinking::effort_of_budget(call).filter(|_| writer.cross_dialect()));
     let Conversation { system, turns } = turns::write(call, unsaid, &mut writer)?;
     let format = shape(format.as_ref().filter(|_| keeps_to_schemas), &mut writer);
     let extra = cross_dialect::fields(call, profile, &mut writer)?;
