@@ -333,7 +333,7 @@ fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks)
     let body = verbatim::fit_messages(&verbatim::sign_calls(&body, row, model), row, seen);
     let policy = &provider.defaults.fields;
     let passes = policy.get(FORM) == Some(&FieldAction::Pass);
-    let fitted = verbatim::fit_format(&body, row.filter(|_| !passes));
+    let fitted = verbatim::fit_format(&body, row.filter(|_| !passes), model);
     let unsaid = fitted.iter().map(|_| FORM.to_owned()).collect();
     let body = fitted.unwrap_or(body);
     if policy.is_empty() {

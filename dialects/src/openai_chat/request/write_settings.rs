@@ -98,7 +98,9 @@ pub(super) fn told_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> Tol
     let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
     let words = Some(in_words(format, tools));
     match (format, writer.look_alike()) {
-        (_, Some(row)) if tools && !row.format_beside_tools => ToldFormat { field: None, words, is_lost: true },
+        (_, Some(row)) if tools && !row.takes_form_beside_tools(writer.model) => {
+            ToldFormat { field: None, words, is_lost: true }
+        }
         (Format::Schema { .. }, Some(row)) if !row.schemas => {
             ToldFormat { field: Some(&ANY_JSON), words, is_lost: true }
         }
