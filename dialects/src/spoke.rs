@@ -61,6 +61,8 @@ pub struct Habits {
     /// True if its clients, where they asked for a stream, look for a prompt that does not fit among the events of one, and
     /// nowhere else.
     pub overflow_in_stream: bool,
+    /// True if a stream's first event says the tokens of the prompt.
+    pub counts_prompt_first: bool,
     /// The place of system text in its bodies; `None`: there is none.
     pub system: Option<SystemPlace>,
     /// The object of settings that the most tokens and the temperature stand in, if they do.

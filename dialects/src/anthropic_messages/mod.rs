@@ -52,6 +52,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: COUNTED,
         count_object: None,
         overflow_in_stream: false,
+        counts_prompt_first: true,
         system: Some(crate::spoke::SystemPlace::Blocks),
         settings_within: None,
     },

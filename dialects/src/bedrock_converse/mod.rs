@@ -50,6 +50,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: (&["system", "messages", "toolConfig"], "inputTokens"),
         count_object: None,
         overflow_in_stream: false,
+        counts_prompt_first: false,
         system: Some(crate::spoke::SystemPlace::Texts),
         settings_within: Some(SettingsWithin {
             field: Field::InferenceConfig,

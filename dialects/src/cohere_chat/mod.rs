@@ -47,6 +47,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: COUNTED,
         count_object: None,
         overflow_in_stream: false,
+        counts_prompt_first: false,
         system: Some(crate::spoke::SystemPlace::Turns),
         settings_within: None,
     },

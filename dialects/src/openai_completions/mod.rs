@@ -41,6 +41,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: COUNTED,
         count_object: None,
         overflow_in_stream: false,
+        counts_prompt_first: false,
         system: None,
         settings_within: None,
     },

@@ -57,6 +57,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         counted: (&["instructions", "input", "tools"], "input_tokens"),
         count_object: Some("response.input_tokens"),
         overflow_in_stream: true,
+        counts_prompt_first: false,
         system: Some(crate::spoke::SystemPlace::Instructions),
         settings_within: None,
     },
