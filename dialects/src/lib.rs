@@ -50,6 +50,7 @@ mod passes;
 mod refusal_watch;
 mod repeated_beginning;
 mod scan;
+mod schema_refs;
 mod schema_root;
 mod server_tools;
 mod shadow;

@@ -10,6 +10,7 @@ use crate::grammar;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::Writer;
 use crate::left_out::beside;
+use crate::schema_refs;
 use crate::vendors::{ConverseThinking, ConverseTopK, FieldAction, nearest};
 
 /// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
@@ -110,15 +111,20 @@ fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, 
 
 /// The form that the model can not be told by a field: Converse has no word for any JSON object, and only some models take a schema.
 pub(super) fn unsaid_format<'a>(call: &'a Call, draft: &ConverseDraft<'_>) -> Option<&'a Format> {
-    let takes_schemas = draft.model.schemas || draft.same();
-    call.format.as_ref().filter(|format| matches!(format, Format::Json) || !takes_schemas)
+    let is_said = |format: &Format| match format {
+        Format::Json => false,
+        Format::Schema { schema, .. } => draft.same() || (draft.model.schemas && schema_refs::is_finite(schema)),
+    };
+    call.format.as_ref().filter(|format| !is_said(format))
 }
 
 fn format(call: &Call, draft: &mut ConverseDraft<'_>) {
     let said = call.format.as_ref().filter(|_| unsaid_format(call, draft).is_none());
     let Some(Format::Schema { name, description, schema, strict: _ }) = said else { return };
-    let schema = Cow::Borrowed(&**schema);
-    let schema = if draft.same() { schema } else { grammar::held(schema, &grammar::ANTHROPIC) };
+    let schema = match draft.same() {
+        true => Cow::Borrowed(&**schema),
+        false => grammar::held(schema_refs::rooted(schema), &grammar::ANTHROPIC),
+    };
     draft.json.open_field("outputConfig", b'{');
     draft.json.open_field("textFormat", b'{');
     draft.json.text_field("type", "json_schema");

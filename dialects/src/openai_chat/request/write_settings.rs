@@ -7,6 +7,7 @@ use super::writer::RequestWriter;
 use crate::codec::Refusal;
 use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Format, Reasoning, Sampling, Tool};
+use crate::schema_refs;
 use crate::vendors::{self, Beside, FieldAction};
 
 /// Writes the token limit. Gives what it was brought down to, where the caller asked for more than the model answers with.
@@ -124,10 +125,11 @@ pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            json.raw_field("schema", schema);
+            let schema = if cross_dialect { schema_refs::rooted(schema) } else { Cow::Borrowed(&**schema) };
+            json.raw_field("schema", &schema);
             if let Some(strict) = strict {
                 // Another dialect's schema may be outside what OpenAI is strict about, and would be refused.
-                json.value_field("strict", *strict && (!cross_dialect || schema::is_strict(schema)));
+                json.value_field("strict", *strict && (!cross_dialect || schema::is_strict(&schema)));
             }
             json.close(b'}');
         }
