@@ -22,7 +22,7 @@ pub use look_alikes::{
     CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, PrefillMark, ReasoningBack, SideOperation,
     SignaturePlace, SystemMessages, UsageHabit,
 };
-pub(crate) use openai::{Beside, openai, takes_stops};
+pub(crate) use openai::{Beside, openai, takes_logprobs, takes_stops};
 pub use policy::{FieldAction, FieldPolicy};
 
 /// The efforts that may be asked for, from little to much.

@@ -38,6 +38,12 @@ impl OpenAi {
     }
 }
 
+/// True if the model tells log probabilities: one that reasons does so at rest only.
+pub(crate) fn takes_logprobs(model: &str) -> bool {
+    let row = openai(model);
+    row.sampling || row.efforts.contains(&"none")
+}
+
 /// True if the model takes `stop`. xAI's that do not reason wear the names of those that do.
 pub(crate) fn takes_stops(model: &str) -> bool {
     openai(model).stops || known_by(model).contains("non-reasoning")
