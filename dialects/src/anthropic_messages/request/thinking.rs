@@ -157,7 +157,7 @@ pub(super) fn plan<'a>(
     let model = vendors::claude(&call.model);
     let room = Room::new(call, profile, model, writer.cross_dialect());
     Ok(match &call.reasoning {
-        None => room.plan(0, None),
+        None => Plan { effort: effort_of_budget(call).filter(|_| writer.cross_dialect()), ..room.plan(0, None) },
         Some(Reasoning::Off) if writer.cross_dialect() && !model.can_rest => {
             writer.drop_field("reasoning_effort");
             room.plan(0, None)
@@ -232,7 +232,7 @@ pub(super) fn without_budget(raw: &RawValue, model: &str) -> Option<(Box<RawValu
 }
 
 /// The effort that stands in for such a budget.
-pub(super) fn effort_of_budget(call: &Call) -> Option<&'static str> {
+fn effort_of_budget(call: &Call) -> Option<&'static str> {
     let (_, tokens) = without_budget(call.extra.fields.get("thinking")?, &call.model)?;
     let row = EFFORTS.iter().filter(|(.., effort)| *effort != "max").rfind(|(_, full, _)| *full <= tokens);
     Some(row.map_or("low", |(.., effort)| effort))

@@ -110,7 +110,6 @@ pub(crate) fn encode_for(
     let is_said =
         |format: &&Format| keeps_to_schemas && !matches!(format, Format::Json) && (!foreign || is_held(format));
     let unsaid = format.as_ref().filter(|format| !is_said(format));
-    let effort = effort.or_else(|| thinking::effort_of_budget(call).filter(|_| writer.cross_dialect()));
     let Conversation { system, turns } = turns::write(call, unsaid, &mut writer)?;
     let format = shape(format.as_ref().filter(is_said), &mut writer);
     let extra = cross_dialect::fields(call, profile, &mut writer)?;
