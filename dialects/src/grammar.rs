@@ -5,6 +5,7 @@
 //! Sources, read in November 2026: platform.claude.com/docs/en/build-with-claude/structured-outputs, "JSON Schema limitations";
 //! docs.cohere.com/docs/structured-outputs, "Parameter types support" and "Unsupported schema features".
 
+pub(crate) use crate::schema_merge::merge;
 use crate::schema_refs;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -175,23 +176,6 @@ fn shut(schema: &mut Map<String, Value>, lost: &mut Vec<String>) -> bool {
         lost.push(format!("additionalProperties: {open}"));
     }
     true
-}
-
-/// Adds what one of `allOf` says; what is said already stays.
-pub(crate) fn merge(schema: &mut Map<String, Value>, part: Value) {
-    let Value::Object(part) = part else { return };
-    for (name, value) in part {
-        match (schema.get_mut(&name), value) {
-            (Some(Value::Object(members)), Value::Object(more)) => {
-                for (name, value) in more {
-                    members.entry(name).or_insert(value);
-                }
-            }
-            (Some(Value::Array(list)), Value::Array(more)) if name == "required" => list.extend(more),
-            (Some(_), _) => {}
-            (None, value) => drop(schema.insert(name, value)),
-        }
-    }
 }
 
 /// Says in the description what is no longer said in words of the schema.

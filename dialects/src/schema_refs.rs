@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::grammar::merge;
+use crate::schema_merge::merge;
 
 /// The word of a reference.
 const REF: &str = "$ref";

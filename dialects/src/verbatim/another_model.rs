@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::fields::names;
 use super::splice::{Edit, EditKind, splice};
-use crate::continuation::PROMPT;
+use crate::go_on::PROMPT;
 use crate::json_places::{elements, member, text};
 use crate::vendors;
 

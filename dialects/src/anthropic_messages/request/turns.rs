@@ -3,8 +3,8 @@
 use super::tools;
 use crate::anthropic_messages::blocks_out::{BlockOut, BlockWriter, Unsaid, Written};
 use crate::codec::Refusal;
-use crate::continuation::PROMPT;
 use crate::format_in_words::{in_words, must_in_words};
+use crate::go_on::PROMPT;
 use crate::hub::{Call, Content, Format, Message, Role, SystemPart, Tool};
 use crate::spoke::PartPath;
 use crate::vendors;

@@ -12,7 +12,7 @@ use crate::text::{Seam, Text};
 use crate::thoughts::is_marked;
 
 use super::chunk::{ChunkCall, ChunkDelta, ChunkFunction};
-use super::late::{Late, LatePieces};
+use super::late::{GrowingKind, Late, LatePieces};
 use super::waiting::{Balance, CallPiece, Queue, Waiting};
 
 /// The index of an answer, and the stream that it is of.
@@ -42,19 +42,6 @@ struct GrowingPart {
     kind: GrowingKind,
     arguments: Balance,
     seam: Seam,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum GrowingKind {
-    Text,
-    Refusal,
-    Thinking,
-    Tool {
-        index: u32,
-        id: String,
-        /// True if the id is ours: one that comes later is too late.
-        made: bool,
-    },
 }
 
 impl ChoiceRead {

@@ -6,11 +6,23 @@ use serde_json::value::RawValue;
 use crate::openai_chat::wire::ThoughtBlock;
 use crate::text::Text;
 
-use super::choice::GrowingKind;
-
 /// The most pieces that wait, and the most bytes of text in them: a call that never ends keeps no answer back for longer.
 const MOST_PIECES: usize = 256;
 const MOST_BYTES: usize = 16 << 10;
+
+/// The kind of a part that grows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum GrowingKind {
+    Text,
+    Refusal,
+    Thinking,
+    Tool {
+        index: u32,
+        id: String,
+        /// True if the id is ours: one that comes later is too late.
+        made: bool,
+    },
+}
 
 /// A piece that waits.
 #[derive(Debug)]
