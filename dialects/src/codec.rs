@@ -196,6 +196,8 @@ pub struct StreamOptions {
     pub goes_on: Option<u64>,
     /// The caller's own body, where its dialect's answers repeat some of it.
     pub call: Option<bytes::Bytes>,
+    /// The tokens of the prompt, about, for a dialect that says them before anybody has counted.
+    pub prompt: Option<u64>,
     /// The answer that it goes on telling of, where events stand before it that have named one.
     pub answer: Option<AnswerName>,
 }

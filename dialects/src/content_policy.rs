@@ -3,27 +3,38 @@
 
 use crate::hub::{Choice, Content, ErrorKind, Part, ProviderError, Reply, Stop};
 use crate::scan;
+use serde_json::Value;
 
 /// The code of a refusal, whoever says it.
 const REFUSED: &str = "content_filter";
 
 /// Codes and types that say it alone, and the vendor that says them.
-const CODES: [(&str, &str); 6] = [
+const CODES: [(&str, &str); 11] = [
     (REFUSED, "Azure OpenAI"),
     ("content_policy_violation", "OpenAI"),
     ("ResponsibleAIPolicyViolation", "Azure OpenAI"),
     ("data_inspection_failed", "Alibaba (Qwen)"),
     ("1301", "Zhipu"),
     ("invalid_prompt", "OpenAI"),
+    ("cyber_policy", "OpenAI"),
+    ("bio_policy", "OpenAI"),
+    ("moderation_blocked", "OpenAI, of pictures"),
+    ("content_blocked", "Groq"),
+    ("guardrail", "Mistral"),
 ];
 
 /// The beginnings of messages that say it, in lower case, and the vendor that says them.
-const WORDINGS: [(&str, &str); 4] = [
+const WORDINGS: [(&str, &str); 6] = [
     ("the response was filtered due to the prompt triggering", "Azure OpenAI"),
     ("your request was rejected as a result of our safety system", "OpenAI"),
     ("output blocked by content filtering policy", "Anthropic"),
     ("content exists risk", "DeepSeek"),
+    ("content violates usage guidelines", "xAI"),
+    ("your request was blocked by the moderation policy", "Mistral"),
 ];
+
+/// The words that Bedrock puts before those of the model's own vendor.
+const HANDED_ON: &str = "The model returned the following errors: ";
 
 /// The member of InvokeModel's answers and chunks that says whether a guardrail had a word in them, and the value by which it had.
 pub(crate) const GUARDRAIL_ACTION: (&str, &str) = ("amazon-bedrock-guardrailAction", "\"INTERVENED\"");
@@ -65,14 +76,32 @@ pub(crate) fn masks_alone(trace: &[u8]) -> bool {
     tells(b"\"ANONYMIZED\"") && !tells(b"\"BLOCKED\"")
 }
 
+/// The same error, known for the caller's own if a content filter refused the call: some vendors say so under the status of a credential
+/// that is refused, and what one caller writes is nothing that an operator has to look after.
+pub(crate) fn recognised(error: ProviderError) -> ProviderError {
+    let is_about_us = matches!(error.kind, ErrorKind::Authentication | ErrorKind::Permission);
+    if is_about_us && error.is_content_refusal() {
+        return ProviderError { kind: ErrorKind::InvalidRequest, ..error };
+    }
+    error
+}
+
+/// The code of an error that says in its `metadata` that the input was flagged, as OpenRouter does.
+pub(crate) fn flagged(metadata: &Value) -> Option<&'static str> {
+    let word = metadata.get("error_type").and_then(Value::as_str);
+    let is_known = CODES.iter().any(|(code, _)| word == Some(*code));
+    (is_known || metadata.get("flagged_input").is_some()).then_some(REFUSED)
+}
+
 impl ProviderError {
     /// True if a content filter refused the call.
     #[must_use]
     pub fn is_content_refusal(&self) -> bool {
         let said = [self.code.as_deref(), self.r#type.as_deref()];
         let by_code = CODES.iter().any(|(code, _)| said.contains(&Some(*code)));
+        let message = self.message.strip_prefix(HANDED_ON).unwrap_or(&self.message);
         let begins = |wording: &str| {
-            let beginning = self.message.get(..wording.len());
+            let beginning = message.get(..wording.len());
             beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(wording))
         };
         by_code || WORDINGS.iter().any(|(wording, _)| begins(wording))
@@ -103,6 +132,7 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use crate::Dialect;
+    use crate::hub::ErrorKind;
 
     #[test]
     fn vendors_refusals_are_known_and_other_mistakes_are_none() {
@@ -136,6 +166,58 @@ mod tests {
         ] {
             assert_eq!(dialect.decode_error(status, body.as_bytes()).is_content_refusal(), refused, "{body}");
         }
+    }
+
+    #[test]
+    fn a_refusal_under_the_status_of_a_credential_is_the_callers() {
+        for (dialect, status, body) in [
+            (
+                Dialect::OpenAiChat,
+                403,
+                r#"{"error":{"code":403,"message":"openai/gpt-4o requires moderation on OpenAI. Your input was flagged.","metadata":{"reasons":["violence"],"flagged_input":"x","provider_name":"OpenAI"}}}"#,
+            ),
+            (
+                Dialect::OpenAiChat,
+                403,
+                r#"{"error":{"code":403,"message":"x","metadata":{"error_type":"content_policy_violation"}}}"#,
+            ),
+            (
+                Dialect::OpenAiChat,
+                403,
+                r#"{"code":"permission-denied","error":"Content violates usage guidelines. Team: t, Failed check: SAFETY_CHECK_TYPE_BIO"}"#,
+            ),
+            (
+                Dialect::OpenAiChat,
+                403,
+                r#"{"object":"error","message":"Your request was blocked by the moderation policy","type":"guardrail","code":"3000"}"#,
+            ),
+            (
+                Dialect::OpenAiResponses,
+                400,
+                r#"{"error":{"message":"x","type":"invalid_request","code":"cyber_policy"}}"#,
+            ),
+            (
+                Dialect::OpenAiChat,
+                400,
+                r#"{"error":{"message":"x","type":"image_generation_user_error","code":"moderation_blocked"}}"#,
+            ),
+            (
+                Dialect::BedrockInvoke,
+                400,
+                r#"{"message":"The model returned the following errors: Output blocked by content filtering policy"}"#,
+            ),
+            (
+                Dialect::BedrockConverse,
+                400,
+                r#"{"message":"The model returned the following errors: Output blocked by content filtering policy"}"#,
+            ),
+        ] {
+            let error = dialect.decode_error(status, body.as_bytes());
+            assert_eq!((error.is_content_refusal(), error.kind), (true, ErrorKind::InvalidRequest), "{body}");
+        }
+        let denied = br#"{"code":"permission-denied","error":"Access to the chat endpoint is denied"}"#;
+        let error = Dialect::OpenAiChat.decode_error(403, denied);
+        assert_eq!((error.is_content_refusal(), error.kind), (false, ErrorKind::Permission));
     }
 
     #[test]

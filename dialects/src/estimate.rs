@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::codec::Refusal;
 use crate::hub::{ErrorKind, Usage};
@@ -23,6 +23,9 @@ const LETTERS: u64 = 4;
 const IMAGE: u64 = 1_600;
 /// Bytes of a document, in base64, that make a token: a page of a PDF is 1 500 to 3 000 tokens and some tens of kilobytes.
 const DOCUMENT_BYTES: u64 = 24;
+/// Bytes of sound or of a film, in base64, that make a token: a second is 32 tokens (Google's guide), or 300 with pictures, and of some
+/// twenty or two hundred kilobytes.
+const MEDIA_BYTES: u64 = 700;
 /// The tokens that frame a message, a tool or a block.
 const FRAME: u64 = 3;
 
@@ -177,13 +180,9 @@ fn tokens_of(value: &Value) -> u64 {
     match value {
         Value::String(text) => tokens_of_text(text),
         Value::Array(list) => list.iter().map(tokens_of).fold(0, u64::saturating_add),
-        Value::Object(fields)
-            if ["inlineData", "inline_data", "fileData", "file_data"].iter().any(|name| fields.contains_key(*name)) =>
-        {
-            IMAGE
-        }
+        Value::Object(fields) if let Some(tokens) = tokens_of_data(fields) => tokens,
         Value::Object(fields) => match fields.get("type").and_then(Value::as_str) {
-            Some("image" | "input_image") => IMAGE,
+            Some("image" | "image_url" | "input_image") => IMAGE,
             Some("document") => tokens_of_document(value),
             // The kind of a block, a signature, a marker for the cache: no model reads them.
             _ => fields
@@ -209,13 +208,41 @@ fn is_frame(name: &str) -> bool {
     )
 }
 
+/// The tokens of what an object holds as bytes, or names where they are, in whichever dialect; `None`: it is none of those.
+fn tokens_of_data(fields: &Map<String, Value>) -> Option<u64> {
+    let of = |names: [&str; 2]| names.iter().find_map(|name| fields.get(*name));
+    if let Some(data) = of(["inlineData", "inline_data"]) {
+        let kind = ["mimeType", "mime_type"].iter().find_map(|name| data.get(*name)?.as_str()).unwrap_or_default();
+        return Some(tokens_of_bytes_of(kind, data.get("data")));
+    }
+    if let Some(data) = of(["fileData", "file_data"]) {
+        // A file of OpenAI's is its bytes themselves; Google's is an address.
+        return Some(tokens_of_bytes_of("document", Some(data)));
+    }
+    if let Some(sound) = fields.get("input_audio") {
+        return Some(tokens_of_bytes_of("audio", sound.get("data")));
+    }
+    // Converse has the kind for a name.
+    ["document", "image", "audio", "video"].iter().find_map(|kind| {
+        let bytes = fields.get(*kind)?.get("source")?.get("bytes")?;
+        Some(tokens_of_bytes_of(kind, Some(bytes)))
+    })
+}
+
+/// The tokens of bytes of a kind, which is a media type or a word for several.
+fn tokens_of_bytes_of(kind: &str, bytes: Option<&Value>) -> u64 {
+    let bytes = u64::try_from(bytes.and_then(Value::as_str).map_or(0, str::len)).unwrap_or(u64::MAX);
+    match kind.split('/').next() {
+        Some("image") => IMAGE,
+        Some("audio" | "video") => (bytes / MEDIA_BYTES).max(FRAME),
+        _ => (bytes / DOCUMENT_BYTES).max(IMAGE),
+    }
+}
+
 fn tokens_of_document(document: &Value) -> u64 {
     let source = document.get("source");
     match source.and_then(|source| source.get("type")).and_then(Value::as_str) {
-        Some("base64") => {
-            let bytes = source.and_then(|source| source.get("data")).and_then(Value::as_str).map_or(0, str::len);
-            (u64::try_from(bytes).unwrap_or(u64::MAX) / DOCUMENT_BYTES).max(IMAGE)
-        }
+        Some("base64") => tokens_of_bytes_of("document", source.and_then(|source| source.get("data"))),
         Some("text" | "content") => source.map_or(0, tokens_of),
         _ => IMAGE,
     }
@@ -298,6 +325,39 @@ mod tests {
             r#"{"messages":[],"tools":[{"name":"now","description":"Tells the time","input_schema":{"type":"object"}}]}"#,
         );
         assert!(tools > of(r#"{"messages":[]}"#) + 4, "{tools}");
+    }
+
+    #[test]
+    fn a_document_and_a_sound_cost_the_same_in_each_dialect() {
+        let of = |part: &str| {
+            let data = "A".repeat(2_400_000);
+            let body = format!(r#"{{"messages":[{{"role":"user","content":[{}]}}]}}"#, part.replace("DATA", &data));
+            tokens_of_messages(body.as_bytes()).unwrap()
+        };
+        for part in [
+            r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"DATA"}}"#,
+            r#"{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,DATA"}"#,
+            r#"{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,DATA"}}"#,
+            r#"{"inlineData":{"mimeType":"application/pdf","data":"DATA"}}"#,
+            r#"{"document":{"format":"pdf","name":"a","source":{"bytes":"DATA"}}}"#,
+        ] {
+            assert!((100_000..100_050).contains(&of(part)), "{part}: {}", of(part));
+        }
+        for part in [
+            r#"{"type":"input_audio","input_audio":{"format":"mp3","data":"DATA"}}"#,
+            r#"{"inlineData":{"mimeType":"audio/mp3","data":"DATA"}}"#,
+            r#"{"inline_data":{"mime_type":"video/mp4","data":"DATA"}}"#,
+        ] {
+            assert!((3_400..3_500).contains(&of(part)), "{part}: {}", of(part));
+        }
+        for part in [
+            r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,DATA"}}"#,
+            r#"{"inlineData":{"mimeType":"image/png","data":"DATA"}}"#,
+            r#"{"image":{"format":"png","source":{"bytes":"DATA"}}}"#,
+            r#"{"fileData":{"mimeType":"application/pdf","fileUri":"gs://a/b.pdf"}}"#,
+        ] {
+            assert!((1_600..1_650).contains(&of(part)), "{part}: {}", of(part));
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! Sources, read in November 2026: platform.claude.com/docs/en/build-with-claude/structured-outputs, "JSON Schema limitations";
 //! docs.cohere.com/docs/structured-outputs, "Parameter types support" and "Unsupported schema features".
 
+pub(crate) use crate::schema_merge::merge;
+use crate::schema_refs;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -21,7 +23,7 @@ pub(crate) struct GrammarRule {
     least_items: u64,
     /// True if an object can have no other properties than those that it names.
     closed: bool,
-    /// True if `allOf` is refused: what it says stands in the schema itself then.
+    /// True if `allOf` is refused: what it says stands in the schema itself then. One with a reference in it no vendor takes.
     merges: bool,
 }
 
@@ -74,21 +76,22 @@ const REFUSED: [&str; 23] = [
 /// The schema as a vendor takes it; the same bytes where nothing has to change.
 pub(crate) fn held<'a>(schema: Cow<'a, RawValue>, rule: &GrammarRule) -> Cow<'a, RawValue> {
     let Ok(mut value) = serde_json::from_str::<Value>(schema.get()) else { return schema };
-    if !hold(&mut value, rule) {
+    let root = value.clone();
+    if !hold(&mut value, rule, &root) {
         return schema;
     }
     RawValue::from_string(value.to_string()).map_or(schema, Cow::Owned)
 }
 
 /// Makes a schema and all in it what a grammar holds; `true`: something has changed. Depth is bounded by the parser.
-fn hold(schema: &mut Value, rule: &GrammarRule) -> bool {
+fn hold(schema: &mut Value, rule: &GrammarRule, root: &Value) -> bool {
     let Value::Object(schema) = schema else { return false };
     let mut lost = Vec::new();
     let mut changed = false;
-    while rule.merges
+    while (rule.merges || points(schema))
         && let Some(Value::Array(all)) = schema.shift_remove("allOf")
     {
-        all.into_iter().for_each(|part| merge(schema, part));
+        unite(schema, all, root);
         changed = true;
     }
     take_out(schema, rule, &mut lost);
@@ -103,12 +106,12 @@ fn hold(schema: &mut Value, rule: &GrammarRule) -> bool {
     for (name, value) in schema.iter_mut() {
         match value {
             Value::Object(inner) if matches!(&**name, "properties" | "$defs" | "definitions") => {
-                inner.values_mut().for_each(|schema| changed |= hold(schema, rule));
+                inner.values_mut().for_each(|schema| changed |= hold(schema, rule, root));
             }
             Value::Array(inner) if matches!(&**name, "anyOf" | "allOf" | "prefixItems") => {
-                inner.iter_mut().for_each(|schema| changed |= hold(schema, rule));
+                inner.iter_mut().for_each(|schema| changed |= hold(schema, rule, root));
             }
-            schema if matches!(&**name, "items" | "additionalProperties") => changed |= hold(schema, rule),
+            schema if matches!(&**name, "items" | "additionalProperties") => changed |= hold(schema, rule, root),
             _ => {}
         }
     }
@@ -117,6 +120,21 @@ fn hold(schema: &mut Value, rule: &GrammarRule) -> bool {
     }
     tell(schema, &lost);
     true
+}
+
+/// True if one of `allOf` is a reference.
+fn points(schema: &Map<String, Value>) -> bool {
+    let all = schema.get("allOf").and_then(Value::as_array);
+    all.is_some_and(|all| all.iter().any(|part| part.get("$ref").is_some()))
+}
+
+/// Puts all of `allOf` into the schema. A reference stays one where it is alone; of several each is what it points to.
+fn unite(schema: &mut Map<String, Value>, mut all: Vec<Value>, root: &Value) {
+    if all.len() > 1 {
+        let parts = all.iter_mut().filter_map(Value::as_object_mut);
+        parts.for_each(|part| _ = schema_refs::inline(part, root));
+    }
+    all.into_iter().for_each(|part| merge(schema, part));
 }
 
 /// Takes out the words that a grammar can not hold, and notes them.
@@ -160,23 +178,6 @@ fn shut(schema: &mut Map<String, Value>, lost: &mut Vec<String>) -> bool {
     true
 }
 
-/// Adds what one of `allOf` says; what is said already stays.
-pub(crate) fn merge(schema: &mut Map<String, Value>, part: Value) {
-    let Value::Object(part) = part else { return };
-    for (name, value) in part {
-        match (schema.get_mut(&name), value) {
-            (Some(Value::Object(members)), Value::Object(more)) => {
-                for (name, value) in more {
-                    members.entry(name).or_insert(value);
-                }
-            }
-            (Some(Value::Array(list)), Value::Array(more)) if name == "required" => list.extend(more),
-            (Some(_), _) => {}
-            (None, value) => drop(schema.insert(name, value)),
-        }
-    }
-}
-
 /// Says in the description what is no longer said in words of the schema.
 pub(crate) fn tell(schema: &mut Map<String, Value>, lost: &[String]) {
     let said = schema.get("description").and_then(Value::as_str).unwrap_or_default();
@@ -207,6 +208,10 @@ mod tests {
             (
                 r#"{"type":"object","additionalProperties":{"type":"string"}}"#,
                 r#"{"type":"object","additionalProperties":false,"description":"Constraints: additionalProperties: {\"type\":\"string\"}."}"#,
+            ),
+            (
+                r##"{"type":"object","properties":{"a":{"allOf":[{"$ref":"#/$defs/a"}],"description":"D."},"b":{"allOf":[{"$ref":"#/$defs/a"},{"title":"B"}]}},"additionalProperties":false,"$defs":{"a":{"type":"string"}}}"##,
+                r##"{"type":"object","properties":{"a":{"description":"D.","$ref":"#/$defs/a"},"b":{"type":"string","title":"B"}},"additionalProperties":false,"$defs":{"a":{"type":"string"}}}"##,
             ),
             // Kept as it stands, unknown words and white space too.
             (

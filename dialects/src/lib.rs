@@ -28,6 +28,7 @@ mod frames;
 #[expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a check says what it expects")]
 pub mod fuzzing;
 mod gemini;
+mod go_on;
 mod grammar;
 pub mod hub;
 mod json;
@@ -50,6 +51,8 @@ mod passes;
 mod refusal_watch;
 mod repeated_beginning;
 mod scan;
+mod schema_merge;
+mod schema_refs;
 mod schema_root;
 mod server_tools;
 mod shadow;

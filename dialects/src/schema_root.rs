@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::grammar::{merge, tell};
+use crate::schema_refs;
 
 /// Words that unite schemas.
 const UNIONS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
@@ -26,13 +27,14 @@ const MOST: usize = 64;
 pub(crate) fn plain(schema: &RawValue) -> Cow<'_, RawValue> {
     let text = schema.get();
     let has = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
-    if !["Of\"", "\"enum\"", "\"not\"", "\"null\""].into_iter().any(has) {
+    if !["Of\"", "\"enum\"", "\"not\"", "\"null\"", "\"$ref\""].into_iter().any(has) {
         return Cow::Borrowed(schema);
     }
-    let Ok(Value::Object(given)) = serde_json::from_str(text) else { return Cow::Borrowed(schema) };
+    let Ok(Value::Object(mut given)) = serde_json::from_str(text) else { return Cow::Borrowed(schema) };
+    let inlined = schema_refs::inline_root(&mut given);
     let kinds = given.get("type").and_then(Value::as_array);
     let of_kinds = kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "object"));
-    if !of_kinds && !UNIONS.iter().chain(&OTHERS).any(|word| given.contains_key(*word)) {
+    if !inlined && !of_kinds && !UNIONS.iter().chain(&OTHERS).any(|word| given.contains_key(*word)) {
         return Cow::Borrowed(schema);
     }
     let root = Value::Object(given.clone());

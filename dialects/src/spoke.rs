@@ -63,6 +63,8 @@ pub struct Habits {
     pub overflow_in_stream: bool,
     /// True if clients of it wait for the next event, however long a comment says that the answer is still to come.
     pub needs_events: bool,
+    /// True if a stream's first event says the tokens of the prompt.
+    pub counts_prompt_first: bool,
     /// The place of system text in its bodies; `None`: there is none.
     pub system: Option<SystemPlace>,
     /// The object of settings that the most tokens and the temperature stand in, if they do.

@@ -189,6 +189,7 @@ fn streams() {
                 created: Some(CREATED),
                 array: false,
                 goes_on: None,
+                prompt: None,
                 answer: None,
                 call: None,
             });
@@ -243,6 +244,7 @@ fn a_response_is_the_same_whole_and_streamed() {
             created: Some(0),
             array: false,
             goes_on: None,
+            prompt: None,
             answer: None,
             call: Some(call.as_slice().into()),
         };
@@ -287,6 +289,7 @@ fn survives(from: Dialect, to: Dialect, bytes: &[u8]) {
         created: Some(CREATED),
         array: false,
         goes_on: None,
+        prompt: None,
         answer: None,
         call: None,
     });

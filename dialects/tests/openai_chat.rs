@@ -180,6 +180,7 @@ fn write(events: &[Event], include_usage: bool) -> Vec<u8> {
         array: false,
         goes_on: None,
         call: None,
+        prompt: None,
         answer: None,
     });
     let mut out = Vec::new();

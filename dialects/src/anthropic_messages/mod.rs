@@ -53,6 +53,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         count_object: None,
         overflow_in_stream: false,
         needs_events: false,
+        counts_prompt_first: true,
         system: Some(crate::spoke::SystemPlace::Blocks),
         settings_within: None,
     },

@@ -18,6 +18,7 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
     may_be_missing: false,
     usage: usage_of_whole,
     error: |body| error::decode(0, body),
+    failure: |_| None,
 };
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {

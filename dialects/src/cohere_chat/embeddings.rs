@@ -11,7 +11,11 @@ use crate::hub::{Raw, Usage};
 use crate::json::{Object, ROOT, Writer};
 
 /// The dialect's part for vectors.
-pub(super) static EMBEDDINGS: Embeddings = Embeddings { decode_call, encode_call, decode_reply, encode_reply };
+pub(super) static EMBEDDINGS: Embeddings =
+    Embeddings { texts: "texts", most: MOST, decode_call, encode_call, decode_reply, encode_reply };
+
+/// The most texts in one call; the vendor refuses more.
+const MOST: usize = 96;
 
 /// The purpose of vectors whose caller can not say one: what is to be found later.
 const PURPOSE: &str = "search_document";

@@ -48,6 +48,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         count_object: None,
         overflow_in_stream: false,
         needs_events: false,
+        counts_prompt_first: false,
         system: Some(crate::spoke::SystemPlace::Turns),
         settings_within: None,
     },

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{error, wire};
-use crate::hub::Usage;
+use crate::hub::{ProviderError, Usage};
 use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
@@ -17,7 +17,18 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
     may_be_missing: false,
     usage: usage_of_whole,
     error: |body| error::decode(0, body),
+    failure,
 };
+
+fn failure(body: &[u8]) -> Option<ProviderError> {
+    let mut failed = false;
+    scan::members(body, |name, value| {
+        let word = body.get(value).and_then(|value| value.strip_prefix(b"\"")?.strip_suffix(b"\""));
+        failed |= name == b"finish_reason" && word == Some(wire::FAILED.as_bytes());
+    })
+    .ok()?;
+    failed.then(|| error::decode(0, b""))
+}
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
     let (mut usage, mut core): (_, &[u8]) = (None, b"");

@@ -5,9 +5,6 @@ use bytes::Bytes;
 
 use crate::verbatim::{Edit, names, splice};
 
-/// The words by which a model is asked to go on that does not do so by itself.
-pub const PROMPT: &str = "Your answer above broke off in the middle of a sentence or word. Go on with it from exactly where it stops: begin with the very next character, with a space first if one is due. Repeat nothing of it, and say nothing about the break.";
-
 /// The place of turns in a dialect's bodies, and the form of one that is text alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswerPlace {

@@ -6,7 +6,7 @@ mod joint;
 mod rest;
 mod said;
 
-pub use body::PROMPT;
+pub use crate::go_on::PROMPT;
 pub(crate) use body::{AnswerPlace, gone_on};
 pub use rest::RestOfAnswer;
 pub use said::SaidSoFar;

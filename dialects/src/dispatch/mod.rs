@@ -206,6 +206,14 @@ impl Dialect {
         }
     }
 
+    /// Checks that an answer that passes has a vector for each text of the caller's own body.
+    ///
+    /// # Errors
+    /// It lacks some.
+    pub fn has_all_vectors(self, body: &[u8], asked: &[u8]) -> Result<(), Malformed> {
+        self.spoke().embeddings.map_or(Ok(()), |own| embeddings::is_whole(own, body, asked))
+    }
+
     /// The usage of a call for vectors whose provider says none: an estimate, by its texts.
     #[must_use]
     pub fn embedding_estimate(asked: &[u8]) -> Usage {

@@ -46,7 +46,7 @@ fn followed(dialect: Dialect, pieces: &[&[u8]]) -> (Vec<u8>, Option<String>) {
 }
 
 fn options() -> StreamOptions {
-    StreamOptions { include_usage: true, created: Some(7), array: false, goes_on: None, call: None, answer: None }
+    StreamOptions { include_usage: true, created: Some(7), ..StreamOptions::default() }
 }
 
 /// True if it is nothing but a refusal, and whether that is open still.

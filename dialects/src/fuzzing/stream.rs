@@ -27,6 +27,7 @@ pub(super) fn bytes(dialect: Dialect, events: &[Event], include_usage: bool) -> 
         array: false,
         goes_on: None,
         call: None,
+        prompt: None,
         answer: None,
     });
     let mut out = Vec::new();
@@ -102,6 +103,7 @@ fn written(from: Dialect, to: Dialect, events: &[Event], include_usage: bool) {
         array: false,
         goes_on: None,
         call: None,
+        prompt: None,
         answer: None,
     });
     let mut out = Vec::new();

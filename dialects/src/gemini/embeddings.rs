@@ -17,7 +17,11 @@ use crate::scan;
 use crate::verbatim::{Edit, splice};
 
 /// The dialect's part for vectors.
-pub(super) static EMBEDDINGS: Embeddings = Embeddings { decode_call, encode_call, decode_reply, encode_reply };
+pub(super) static EMBEDDINGS: Embeddings =
+    Embeddings { texts: BATCH, most: MOST, decode_call, encode_call, decode_reply, encode_reply };
+
+/// The most texts in one call; the vendor refuses more.
+const MOST: usize = 100;
 
 /// The list of a batch.
 const BATCH: &str = "requests";

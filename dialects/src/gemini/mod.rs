@@ -56,6 +56,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         count_object: None,
         overflow_in_stream: false,
         needs_events: false,
+        counts_prompt_first: false,
         system: Some(crate::spoke::SystemPlace::Parts),
         settings_within: Some(SettingsWithin {
             field: Field::GenerationConfig,

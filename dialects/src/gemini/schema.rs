@@ -10,6 +10,7 @@ use crate::codec::Refusal;
 use crate::grammar::merge;
 use crate::hub::Raw;
 use crate::json::{Path, camel_case};
+use crate::schema_refs;
 
 /// An OpenAPI schema in JSON Schema's words: types in small letters, `nullable` as a type, counts as numbers, properties
 /// in the order that they are wanted in. Errors: it is no object.
@@ -131,7 +132,10 @@ const HARMLESS: [&str; 9] =
 /// that is no object (`true`) allows anything.
 pub(super) fn for_gemini(raw: &RawValue, at: &str, lost: &mut dyn FnMut(String)) -> Raw {
     let schema = match serde_json::from_str(raw.get()) {
-        Ok(Value::Object(schema)) => to_gemini(schema, at, lost),
+        Ok(Value::Object(mut schema)) => {
+            schema_refs::inline_root(&mut schema);
+            to_gemini(schema, at, lost)
+        }
         _ => Map::new(),
     };
     RawValue::from_string(Value::Object(schema).to_string()).unwrap_or_else(|_| RawValue::NULL.to_owned())
@@ -169,7 +173,20 @@ fn to_gemini(mut schema: Map<String, Value>, at: &str, lost: &mut dyn FnMut(Stri
             _ => lost(here),
         }
     }
+    if out.contains_key("$ref") {
+        beside_a_reference(&mut out, at, lost);
+    }
     out
+}
+
+/// Leaves out what Gemini refuses beside `$ref`: a label silently.
+fn beside_a_reference(schema: &mut Map<String, Value>, at: &str, lost: &mut dyn FnMut(String)) {
+    let names: Vec<String> = schema.keys().cloned().collect();
+    for name in names {
+        if !matches!(name.as_str(), "$ref" | "$defs" | "description") && schema.shift_remove(&name).is_some() {
+            (name != "title").then(|| lost(format!("{at}.{name}")));
+        }
+    }
 }
 
 fn inner(value: Value, at: &str, lost: &mut dyn FnMut(String)) -> Value {

@@ -19,6 +19,8 @@ pub(crate) struct AnswerShape {
     pub(crate) usage: fn(&[u8]) -> Option<SeenAnswer<'_>>,
     /// Reads an error that stands where an answer should.
     pub(crate) error: fn(&[u8]) -> ProviderError,
+    /// The error of an answer that has its core all the same; `None`: there is none.
+    pub(crate) failure: fn(&[u8]) -> Option<ProviderError>,
 }
 
 /// The parts of a whole answer that are found in one look over it.
@@ -30,7 +32,8 @@ pub(crate) struct SeenAnswer<'a> {
     pub(crate) core: &'a [u8],
 }
 
-/// The usage that a whole answer says, `None` when it says none; and whether its core begins as those of its dialect's answers do.
+/// The usage that a whole answer says, `None` when it says none; and whether its core begins as those of its dialect's answers do, and no
+/// error stands in it.
 pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<(Option<Usage>, bool), Malformed> {
     let SeenAnswer { usage, core } = (shape.usage)(body).ok_or_else(|| not_an_object(body))?;
     let begins = if shape.core_is_object {
@@ -38,7 +41,7 @@ pub(crate) fn usage_of_whole(shape: &AnswerShape, body: &[u8]) -> Result<(Option
     } else {
         core.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().starts_with(b"{"))
     };
-    Ok((usage, begins))
+    Ok((usage, begins && (shape.failure)(body).is_none()))
 }
 
 /// Checks that a whole answer holds what its dialect's answers do. Errors: it does not: a provider's error under status
@@ -63,6 +66,9 @@ pub(crate) fn is_answer(shape: &AnswerShape, body: &[u8]) -> Result<(), Malforme
         let said = (shape.error)(body).message;
         return Err(Malformed::new(format!("an error stands where an answer should: {said}")));
     }
+    if let Some(error) = (shape.failure)(body) {
+        return Err(Malformed::new(format!("an error stands in the answer: {}", error.message)));
+    }
     match (holds, empty) {
         (false, _) if shape.may_be_missing && stopped && !is_there => Ok(()),
         (false, _) => Err(Malformed::new(format!("{core}: the field is required"))),
@@ -79,7 +85,7 @@ pub(crate) fn error_of_whole(shape: &AnswerShape, body: &[u8]) -> Option<Provide
         failed |= (name == b"error" && value != b"null") || (name == b"object" && value == b"\"error\"");
     })
     .ok()?;
-    failed.then(|| (shape.error)(body))
+    if failed { Some((shape.error)(body)) } else { (shape.failure)(body) }
 }
 
 /// In the words of a parser that says where.

@@ -12,7 +12,11 @@ use crate::json::{Object, Path, ROOT, Writer, string};
 use crate::token_count;
 
 /// The dialect's part for vectors.
-pub(super) static EMBEDDINGS: Embeddings = Embeddings { decode_call, encode_call, decode_reply, encode_reply };
+pub(super) static EMBEDDINGS: Embeddings =
+    Embeddings { texts: "input", most: MOST, decode_call, encode_call, decode_reply, encode_reply };
+
+/// The most texts in one call; the vendor refuses more.
+const MOST: usize = 2048;
 
 const INPUT: Path<'static> = ROOT.field("input");
 
@@ -72,6 +76,8 @@ struct WireEmbeddings<'a> {
 
 #[derive(Deserialize)]
 struct WireEmbedding<'a> {
+    #[serde(default)]
+    index: Option<usize>,
     #[serde(borrow)]
     embedding: &'a RawValue,
 }
@@ -84,7 +90,9 @@ struct WireTokens {
 
 fn decode_reply(body: &[u8]) -> Result<EmbeddingReply, Malformed> {
     let malformed = || Malformed::new("the provider's answer holds no vectors");
-    let WireEmbeddings { model, data, usage } = serde_json::from_slice(body).map_err(|_| malformed())?;
+    let WireEmbeddings { model, mut data, usage } = serde_json::from_slice(body).map_err(|_| malformed())?;
+    // In the order of the texts, which other dialects' answers say by nothing else.
+    data.sort_by_key(|one| one.index);
     let vectors = data.into_iter().map(|one| one.embedding.to_owned()).collect();
     let input = usage.map(|usage| usage.prompt_tokens.unwrap_or_default());
     let usage = input.map(|input| Usage { input, ..Usage::default() });

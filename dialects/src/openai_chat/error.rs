@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::account_trouble;
+use crate::content_policy;
 use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
 use crate::json::Writer;
 use crate::overflow;
@@ -103,16 +104,13 @@ pub(super) fn decode_value(status: u16, value: &Value) -> ProviderError {
     let (r#type, code) = (word("type"), word("code"));
     let message = message_of(inner).or_else(|| message_of(outer)).unwrap_or_else(|| unsaid(status));
     // OpenRouter says there what its own provider's error was.
-    let deeper = inner.get("metadata").and_then(|metadata| metadata.get("error_type")).and_then(Value::as_str);
+    let metadata = inner.get("metadata");
+    let deeper = metadata.and_then(|metadata| metadata.get("error_type")).and_then(Value::as_str);
+    let code = code.or_else(|| metadata.and_then(content_policy::flagged).map(str::to_owned));
     let words = [code.as_deref(), r#type.as_deref(), deeper];
     let kind = words.into_iter().flatten().find_map(kind_of_word).unwrap_or_else(|| kind_of_status(status));
-    overflow::recognised(account_trouble::recognised(ProviderError {
-        kind,
-        message: shortened(message),
-        r#type,
-        code,
-        param: word("param"),
-    }))
+    let error = ProviderError { kind, message: shortened(message), r#type, code, param: word("param") };
+    overflow::recognised(account_trouble::recognised(content_policy::recognised(error)))
 }
 
 /// True if an error body says that a prompt does not fit, as clients know it: by the code.

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::error;
 use super::wire::{self, ChatUsage};
-use crate::hub::{ServiceTier, Usage};
+use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::json::{Object, ROOT};
 use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
@@ -27,7 +27,22 @@ pub(crate) const ANSWER: AnswerShape = AnswerShape {
     may_be_missing: false,
     usage: usage_of_whole,
     error: |body| error::decode(0, body),
+    failure,
 };
+
+/// The error of one of the answers, as OpenRouter says that its own provider broke off.
+fn failure(body: &[u8]) -> Option<ProviderError> {
+    WORDS.error.find(body)?;
+    let answer = serde_json::from_slice::<FailedAnswer<'_>>(body).ok()?;
+    let choices = answer.choices.unwrap_or_default();
+    choices.iter().find_map(ObservedChoice::failure).map(|failure| error::decode(0, failure.as_bytes()))
+}
+
+#[derive(Deserialize)]
+struct FailedAnswer<'a> {
+    #[serde(borrow)]
+    choices: Option<Vec<ObservedChoice<'a>>>,
+}
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
     let beside = [&b"service_tier"[..], ANSWER.core.as_bytes()];

@@ -58,6 +58,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         count_object: Some("response.input_tokens"),
         overflow_in_stream: true,
         needs_events: true,
+        counts_prompt_first: false,
         system: Some(crate::spoke::SystemPlace::Instructions),
         settings_within: None,
     },

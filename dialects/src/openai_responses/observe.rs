@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::error;
 use super::wire::{self, ResponseUsage};
 use crate::codec::AnswerName;
-use crate::hub::{ServiceTier, Usage};
+use crate::hub::{ProviderError, ServiceTier, Usage};
 use crate::observe::{AnswerShape, Observed, SeenAnswer};
 use crate::scan;
 use crate::sse::Frame;
@@ -22,7 +22,20 @@ pub(super) const ANSWER: AnswerShape = AnswerShape {
     may_be_missing: false,
     usage: usage_of_whole,
     error: error::decode_said,
+    failure,
 };
+
+fn failure(body: &[u8]) -> Option<ProviderError> {
+    memchr::memmem::find(body, b"\"failed\"")?;
+    let (mut failed, mut said) = (false, false);
+    scan::members(body, |name, value| {
+        let value = body.get(value).unwrap_or_default();
+        failed |= name == b"status" && value == b"\"failed\"";
+        said |= name == b"error" && value != b"null";
+    })
+    .ok()?;
+    (failed && said).then(|| error::decode_said(body))
+}
 
 fn usage_of_whole(body: &[u8]) -> Option<SeenAnswer<'_>> {
     let beside = [&b"service_tier"[..], ANSWER.core.as_bytes()];

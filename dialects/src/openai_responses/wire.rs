@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::call_id::{self, LONGEST_IN_ITEMS};
 use crate::hub::{ServiceTier, Stop, Usage};
 use crate::json::Writer;
 use crate::scan::{self, Count, CountPlace, CountsFound};
@@ -135,7 +136,9 @@ pub(super) fn response_id(id: &str) -> Cow<'_, str> {
 /// The id of an answer's item.
 pub(super) fn item_id(kind: &str, response_id: &str, index: usize) -> String {
     let bare = response_id.strip_prefix("resp_").unwrap_or(response_id);
-    format!("{kind}_{bare}_{index}")
+    let end = format!("_{index}");
+    let room = LONGEST_IN_ITEMS.saturating_sub(kind.len() + 1 + end.len());
+    format!("{kind}_{}{end}", call_id::short(bare, room))
 }
 
 /// The end of an answer: `status`, and `incomplete_details.reason` where it is not whole.
@@ -170,6 +173,10 @@ mod tests {
             assert_eq!(response_id(id), own);
         }
         assert_eq!(item_id("msg", "resp_9x", 2), "msg_9x_2");
+        // OpenAI refuses longer ones where the next turn goes to it.
+        let long = |index| item_id("fc", &format!("resp_{}", "x".repeat(90)), index);
+        assert_eq!((long(3).len(), long(3).get(..5)), (64, Some("fc_xx")));
+        assert_ne!(long(3), item_id("fc", &format!("resp_{}y", "x".repeat(89)), 3));
     }
 
     #[test]

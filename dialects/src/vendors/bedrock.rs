@@ -2,6 +2,7 @@
 //!
 //! Sources, in Amazon's documentation: "Prompt caching for faster model inference" (which models have points), "Extended thinking"
 //! (Claude's budget), Nova's "Extended thinking" and "Complete request schema" (`reasoningConfig`, `topK`), "OpenAI models" (efforts),
+//! github.com/anomalyco/opencode/pull/48195 and github.com/BerriAI/litellm/pull/38279 (GPT-5 and later, which refuse `reasoning_effort`),
 //! "Get validated JSON results from models" (schemas, which "select models" take), `ToolResultContentBlock` in the API reference (whose
 //! results may hold pictures).
 //! A model that is not here is told nothing that it may not know, but for a schema: a profile's ARN does not say which model it has.
@@ -18,6 +19,8 @@ pub(crate) enum ConverseThinking {
     Budget,
     /// By `reasoning_effort`, one of these.
     Effort(&'static [&'static str]),
+    /// By an object `reasoning`, with an effort of those that OpenAI's own table has.
+    Reasoning,
     /// By `reasoningConfig`, one of these.
     Config(&'static [&'static str]),
 }
@@ -99,11 +102,13 @@ const NOVA: BedrockModel = BedrockModel {
 };
 
 /// Words in models' names, and the facts known of each. The first that stands in a name counts.
-static MODELS: [(&str, BedrockModel); 15] = [
+static MODELS: [(&str, BedrockModel); 17] = [
     ("anthropic.", CLAUDE),
     ("claude", CLAUDE),
     ("nova-2", BedrockModel { thinking: ConverseThinking::Config(&["low", "medium", "high"]), ..NOVA }),
     ("nova", NOVA),
+    ("openai.gpt-5", BedrockModel { thinking: ConverseThinking::Reasoning, ..KNOWN }),
+    ("openai.gpt-6", BedrockModel { thinking: ConverseThinking::Reasoning, ..KNOWN }),
     ("gpt-oss", BedrockModel { thinking: ConverseThinking::Effort(&["low", "medium", "high"]), ..KNOWN }),
     // Its older models; the newer ones (`magistral`, `ministral`, `mistral-large-3`, `voxtral`) take schemas.
     ("mistral-7b", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
@@ -135,6 +140,11 @@ fn other_vendor(model: &str) -> Option<&str> {
 /// them back; `None`: they go as they are, as Anthropic's do at whichever host.
 pub(crate) fn bedrock_mark(model: &str) -> Option<String> {
     other_vendor(model).map(|vendor| format!("{SEALED}b.{vendor}:"))
+}
+
+/// OpenAI's own name of one of its models at Bedrock, by which its table knows it; another model's as it is.
+pub(crate) fn openais_name(model: &str) -> &str {
+    model.rsplit_once("openai.").map_or(model, |(_, name)| name)
 }
 
 /// The facts known of a model, by its id, its inference profile's or its ARN.
@@ -207,6 +217,8 @@ mod tests {
             ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", ConverseThinking::Budget, true),
             ("us.amazon.nova-2-lite-v1:0", ConverseThinking::Config(&["low", "medium", "high"]), true),
             ("amazon.nova-pro-v1:0", ConverseThinking::Never, true),
+            ("global.openai.gpt-5.6-sol", ConverseThinking::Reasoning, false),
+            ("us.openai.gpt-6-astra", ConverseThinking::Reasoning, false),
             ("openai.gpt-oss-120b-1:0", ConverseThinking::Effort(&["low", "medium", "high"]), false),
             ("meta.llama4-maverick-17b-instruct-v1:0", ConverseThinking::Never, false),
         ] {

@@ -135,6 +135,16 @@ impl Claude {
         self.thinking != ThinkingMode::Adaptive
     }
 
+    /// True if the table says the same of both.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.pieces == other.pieces
+    }
+
+    /// True if it takes `thinking.budget_tokens`. Those since Claude Opus 4.7 refuse a budget as they refuse sampling.
+    pub(crate) fn takes_budgets(&self) -> bool {
+        self.thinking != ThinkingMode::Adaptive || self.sampling != SamplingTaken::None
+    }
+
     /// True if it can be held to a schema, with its answer and with a strict tool's arguments.
     pub(crate) fn keeps_to_schemas(&self, at_bedrock: bool) -> bool {
         match self.schemas {
@@ -170,6 +180,11 @@ const UNKNOWN: Claude = Claude {
 /// The beginning of all pieces.
 const FAMILY: &str = "claude-";
 
+/// True if it is one of Anthropic's that refuses a last turn of its own. Another vendor's behind the same dialect may take one.
+pub(crate) fn refuses_prefill(model: &str) -> bool {
+    model.contains(FAMILY) && !claude(model).takes_prefill()
+}
+
 /// The facts known of a model.
 pub(crate) fn claude(model: &str) -> &'static Claude {
     let row_of = |(at, _)| {
@@ -200,6 +215,24 @@ mod tests {
         assert_eq!(claude("claude-haiku-5 or claude-3-7").pieces, ["claude-3-7"]);
         for unknown in ["", "claude", "claude-", "gpt-5", "opus-4-1", "claude-next"] {
             assert!(claude(unknown).pieces.is_empty(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn the_newest_refuse_budgets_and_last_turns_of_their_own() {
+        for (model, refuses_last, takes_budgets) in [
+            ("claude-sonnet-4-5", false, true),
+            ("us.anthropic.claude-opus-4-6-v1:0", true, true),
+            ("claude-opus-4-7", true, false),
+            ("claude-sonnet-5-5@20260901", true, false),
+            ("claude-of-tomorrow", true, true),
+            ("glm-5", false, true),
+        ] {
+            assert_eq!(
+                (refuses_prefill(model), claude(model).takes_budgets()),
+                (refuses_last, takes_budgets),
+                "{model}"
+            );
         }
     }
 

@@ -13,14 +13,16 @@ mod openai;
 mod policy;
 
 pub(crate) use attribution::without_attribution;
-pub(crate) use bedrock::{BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock, bedrock_mark};
-pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude};
+pub(crate) use bedrock::{
+    BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock, bedrock_mark, openais_name,
+};
+pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude, refuses_prefill};
 pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};
 pub use look_alikes::{
     CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, PrefillMark, ReasoningBack, SideOperation,
     SignaturePlace, SystemMessages, UsageHabit,
 };
-pub(crate) use openai::{Beside, openai};
+pub(crate) use openai::{Beside, openai, takes_logprobs, takes_stops};
 pub use policy::{FieldAction, FieldPolicy};
 
 /// The efforts that may be asked for, from little to much.
@@ -60,6 +62,19 @@ mod tests {
         assert_eq!(openai("ft:gpt-4o-2024-08-06:acme::x").max_output, Some(16_384));
         assert_eq!(openai("llama-4").max_output, None);
         assert_eq!(claude("anthropic/claude-3-haiku-20240307").max_output, Some(4096));
+    }
+
+    #[test]
+    fn models_that_reason_take_no_stop_texts_since_o3() {
+        for model in ["gpt-4o", "o1", "o3-mini", "gpt-5-chat-latest", "gpt-oss-120b", "grok-4-fast-non-reasoning", "q"]
+        {
+            assert!(takes_stops(model), "{model}");
+        }
+        for model in
+            ["o3", "o4-mini", "openai/gpt-5.1", "gpt-5.5", "gpt-6-astra", "grok-4", "grok-4.3", "grok-code-fast-1"]
+        {
+            assert!(!takes_stops(model), "{model}");
+        }
     }
 
     #[test]

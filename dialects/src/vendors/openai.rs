@@ -2,7 +2,9 @@
 //!
 //! Sources, read in November 2026: developers.openai.com/api/docs/models (limits), …/api/docs/guides/reasoning and the
 //! API reference of `reasoning_effort` (efforts), and the refusals that the API gives ("Function tools with
-//! reasoning_effort are not supported for … in /v1/chat/completions", since GPT-5.4).
+//! reasoning_effort are not supported for … in /v1/chat/completions", since GPT-5.4; "Unsupported parameter: 'stop' is not
+//! supported with this model", since o3, as github.com/huggingface/smolagents/issues/1868, github.com/BerriAI/litellm/issues/15244 and
+//! github.com/crewAIInc/crewAI/issues/5144 tell them; for xAI's that reason, github.com/huggingface/smolagents/issues/1765).
 
 /// The efforts that may stand beside function tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) struct OpenAi {
     pub(crate) beside_tools: Beside,
     /// True if it takes `temperature`, `top_p` and the penalties; models that reason do not.
     pub(crate) sampling: bool,
+    /// True if it takes `stop`.
+    pub(crate) stops: bool,
     /// The most tokens that it answers with; `None`: nobody has said.
     pub(crate) max_output: Option<u64>,
 }
@@ -34,12 +38,37 @@ impl OpenAi {
     }
 }
 
+/// True if the model tells log probabilities: one that reasons does so at rest only.
+pub(crate) fn takes_logprobs(model: &str) -> bool {
+    let row = openai(model);
+    row.sampling || row.efforts.contains(&"none")
+}
+
+/// True if the model takes `stop`. xAI's that do not reason wear the names of those that do.
+pub(crate) fn takes_stops(model: &str) -> bool {
+    openai(model).stops || known_by(model).contains("non-reasoning")
+}
+
+const fn any(beginning: &'static str) -> OpenAi {
+    OpenAi { beginning, efforts: &[], beside_tools: Beside::Any, sampling: true, stops: true, max_output: None }
+}
+
 const fn plain(beginning: &'static str, max_output: u64) -> OpenAi {
-    OpenAi { beginning, efforts: &[], beside_tools: Beside::Any, sampling: true, max_output: Some(max_output) }
+    OpenAi { max_output: Some(max_output), ..any(beginning) }
 }
 
 const fn reasons(beginning: &'static str, efforts: &'static [&'static str], max_output: u64) -> OpenAi {
-    OpenAi { beginning, efforts, beside_tools: Beside::Any, sampling: false, max_output: Some(max_output) }
+    OpenAi { efforts, sampling: false, stops: false, ..plain(beginning, max_output) }
+}
+
+/// One that reasons, from before those that refuse `stop`.
+const fn stops(model: OpenAi) -> OpenAi {
+    OpenAi { stops: true, ..model }
+}
+
+/// Open weights or another vendor's, which draws as it is told to.
+const fn others(beginning: &'static str, efforts: &'static [&'static str], stops: bool) -> OpenAi {
+    OpenAi { efforts, stops, ..any(beginning) }
 }
 
 const fn tools_at_rest(beginning: &'static str, efforts: &'static [&'static str]) -> OpenAi {
@@ -47,7 +76,7 @@ const fn tools_at_rest(beginning: &'static str, efforts: &'static [&'static str]
 }
 
 /// The first that matches counts.
-const MODELS: [OpenAi; 36] = [
+const MODELS: [OpenAi; 39] = [
     plain("gpt-3.5", 4096),
     plain("gpt-4-turbo", 4096),
     plain("gpt-4-1106", 4096),
@@ -58,9 +87,10 @@ const MODELS: [OpenAi; 36] = [
     plain("gpt-4.1", 32_768),
     plain("gpt-4.5", 16_384),
     plain("gpt-4", 8192),
-    reasons("o1-mini", &[], 65_536),
-    reasons("o1-preview", &[], 32_768),
-    reasons("o1", &["low", "medium", "high"], 100_000),
+    stops(reasons("o1-mini", &[], 65_536)),
+    stops(reasons("o1-preview", &[], 32_768)),
+    stops(reasons("o1", &["low", "medium", "high"], 100_000)),
+    stops(reasons("o3-mini", &["low", "medium", "high"], 100_000)),
     reasons("o3", &["low", "medium", "high"], 100_000),
     reasons("o4", &["low", "medium", "high"], 100_000),
     plain("gpt-5-chat", 16_384),
@@ -83,16 +113,17 @@ const MODELS: [OpenAi; 36] = [
     tools_at_rest("gpt-6", &["none", "low", "medium", "high", "xhigh", "max"]),
     reasons("gpt-5", &["minimal", "low", "medium", "high"], 128_000),
     // Open weights, behind whichever server.
-    OpenAi { max_output: None, sampling: true, ..reasons("gpt-oss", &["low", "medium", "high"], 0) },
+    others("gpt-oss", &["low", "medium", "high"], true),
     // xAI's that can be told; others refuse to be (docs.x.ai/developers/model-capabilities/text/reasoning, vercel/ai's `xai` 4.0).
-    OpenAi { max_output: None, sampling: true, ..reasons("grok-4.3", &["none", "low", "medium", "high"], 0) },
-    OpenAi { max_output: None, sampling: true, ..reasons("grok-3-mini", &["low", "high"], 0) },
+    others("grok-4.3", &["none", "low", "medium", "high"], false),
+    others("grok-3-mini", &["low", "high"], false),
+    others("grok-4", &[], false),
+    others("grok-code", &[], false),
 ];
 
 /// A model that the table does not know. It is sent no effort: left out, a model that reasons chooses for itself, while
 /// one that does not would refuse every call.
-const UNKNOWN: OpenAi =
-    OpenAi { beginning: "", efforts: &[], beside_tools: Beside::Any, sampling: true, max_output: None };
+const UNKNOWN: OpenAi = any("");
 
 /// The name that a table knows a model by: without the folders that resellers put before it (`openai/gpt-4o`) and what
 /// a fine-tuned model wears (`ft:gpt-4o:org::id`).

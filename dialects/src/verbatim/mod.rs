@@ -3,6 +3,7 @@
 //! No tree is built and nothing is copied: one pass skips over everything else, and the body passes on as it came but
 //! for the edited spans, so number forms, key order and unknown fields survive.
 
+mod another_model;
 mod breakpoints;
 mod call_ids;
 mod envelope;
@@ -31,6 +32,8 @@ use crate::json::count;
 use crate::mark::{MarkWatch, SeenMarks};
 use crate::scan;
 
+pub(crate) use another_model::adaptive;
+pub use another_model::fit_model;
 pub use breakpoints::{CachePlan, CacheWords, place_breakpoints};
 pub use call_ids::fit_call_ids;
 pub use envelope::{Envelope, Enveloped, betas, refuse_threads, rewrap};

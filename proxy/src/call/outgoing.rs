@@ -175,6 +175,7 @@ fn in_its_words(
     let body = unpacked(&body, at.offer);
     let body = foreign_thoughts::left_out(call, dialect, dialect.disown(&body, seen, model));
     let body = if envelope.is_some() { verbatim::say_late_instructions(&body, seen, model) } else { body };
+    let body = if envelope.is_some() { verbatim::fit_model(&body, call.model(), model) } else { body };
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
@@ -340,7 +341,7 @@ fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks)
     let body = verbatim::fit_messages(&verbatim::sign_calls(&body, row, model), row, seen);
     let policy = &provider.defaults.fields;
     let passes = policy.get(FORM) == Some(&FieldAction::Pass);
-    let fitted = verbatim::fit_format(&body, row.filter(|_| !passes));
+    let fitted = verbatim::fit_format(&body, row.filter(|_| !passes), model);
     let unsaid = fitted.iter().map(|_| FORM.to_owned()).collect();
     let body = fitted.unwrap_or(body);
     if policy.is_empty() {

@@ -81,8 +81,8 @@ pub(super) fn status(
     RetryDecision { retry, ..judged }
 }
 
-/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money, and
-/// Amazon says 424 of a model that has failed.
+/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money, others 403
+/// of what their content filter refuses, and Amazon says 424 of a model that has failed.
 pub(super) fn meant(status: StatusCode, kind: ErrorKind) -> StatusCode {
     let is_about_us = matches!(
         kind,
@@ -92,6 +92,9 @@ pub(super) fn meant(status: StatusCode, kind: ErrorKind) -> StatusCode {
             | ErrorKind::Quota
             | ErrorKind::RateLimit
     );
+    if is_credential(status) && kind == ErrorKind::InvalidRequest {
+        return StatusCode::BAD_REQUEST;
+    }
     let has_failed =
         status == StatusCode::FAILED_DEPENDENCY && matches!(kind, ErrorKind::Internal | ErrorKind::BadGateway);
     if !has_failed && (status != StatusCode::BAD_REQUEST || !is_about_us) {
@@ -404,6 +407,15 @@ mod tests {
             let judged = of(code, &HeaderMap::new(), body);
             assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::CredentialRefused), "{code}");
         }
+    }
+
+    #[test]
+    fn a_content_filter_that_says_403_refuses_the_call_and_no_credential() {
+        let flagged = r#"{"code":"permission-denied","error":"Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}"#;
+        let error = Dialect::OpenAiChat.decode_error(403, flagged.as_bytes());
+        assert!(!is_credential(meant(StatusCode::FORBIDDEN, error.kind)));
+        let judged = of(403, &HeaderMap::new(), flagged);
+        assert_eq!((judged.retry, fault(judged.end)), (Retry::No, ErrorSource::Client));
     }
 
     #[test]

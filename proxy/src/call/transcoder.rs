@@ -33,7 +33,21 @@ pub(super) enum Transcoder {
 pub(super) fn options(call: &InboundCall) -> StreamOptions {
     let body = call.dialect().repeats_the_call().then(|| call.body.clone());
     let array = call.context.caller.array;
-    StreamOptions { include_usage: call.passes_usage(), created: now(), array, goes_on: None, call: body, answer: None }
+    StreamOptions {
+        include_usage: call.passes_usage(),
+        created: now(),
+        array,
+        goes_on: None,
+        call: body,
+        prompt: None,
+        answer: None,
+    }
+}
+
+/// The same of an answer whose provider speaks another dialect: what nobody has counted yet is told by the gateway's own estimate.
+fn translated_options(call: &InboundCall) -> StreamOptions {
+    let prompt = call.dialect().habits().counts_prompt_first.then(|| call.prompt_tokens());
+    StreamOptions { prompt, ..options(call) }
 }
 
 /// The answer that a provider gives in another dialect than the caller's: without what it says of the caller's own, its signatures marked.
@@ -93,7 +107,7 @@ impl Transcoder {
         let caller = call.dialect();
         Translated {
             decoder: provider.stream_decoder(),
-            encoder: caller.stream_encoder(options(call)),
+            encoder: caller.stream_encoder(translated_options(call)),
             binary: caller.habits().is_binary,
             skips_pings: caller.habits().needs_events,
             events: Vec::new(),
@@ -241,7 +255,7 @@ impl Transcoder {
         if dialect == call.dialect() {
             return Self::shared(call);
         }
-        let options = StreamOptions { include_usage: call.sees_usage(), ..options(call) };
+        let options = StreamOptions { include_usage: call.sees_usage(), ..translated_options(call) };
         let encoder = call.dialect().stream_encoder(options);
         Self::Translated(Box::new(Translated { encoder, ..Self::translated(call, dialect) }))
     }

@@ -101,6 +101,7 @@ impl Attempt<'_> {
     fn read_vectors(&self, dialect: Dialect, body: &Bytes, open: &mut OpenAttempt) -> Result<(Bytes, bool), String> {
         let call = self.call;
         let (answer, usage) = if dialect == call.dialect() {
+            dialect.has_all_vectors(body, &call.body).map_err(|error| error.message)?;
             (body.clone(), dialect.usage_of_whole(body).map_err(|error| error.message)?)
         } else {
             let id = call.context.caller.request_id.to_str().unwrap_or_default();

@@ -265,6 +265,7 @@ async fn a_fallback_for_long_prompts_takes_those_and_no_others() {
 
 const OVERFLOW: &str = r#"{"error":{"message":"too long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#;
 const FILTERED: &str = r#"{"error":{"message":"The response was filtered due to the prompt triggering a policy","type":null,"param":"prompt","code":"content_filter","status":400}}"#;
+const FLAGGED: &str = r#"{"error":{"code":403,"message":"m requires moderation on V. Your input was flagged for \"violence\".","metadata":{"reasons":["violence"],"flagged_input":"x","provider_name":"V"}}}"#;
 const REFUSED: &str = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"content_filter"}],"usage":{"prompt_tokens":3,"completion_tokens":0,"total_tokens":3}}"#;
 
 #[tokio::test]
@@ -272,6 +273,7 @@ async fn a_refusal_goes_to_the_fallbacks_that_are_for_its_reason() {
     for (status, body, reason, other) in [
         (400, OVERFLOW, "ContextWindow", "ContentPolicy"),
         (400, FILTERED, "ContentPolicy", "ContextWindow"),
+        (403, FLAGGED, "ContentPolicy", "ContextWindow"),
         (200, REFUSED, "ContentPolicy", "Unavailable"),
     ] {
         for (reasons, is_saved) in

@@ -11,7 +11,7 @@ const EMBEDDINGS: &str = "/v1/embeddings";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 /// Whatever only a provider of the same dialect can be asked, with spaces and an order that nobody writes twice.
 const PROMPTS: &str = r#"{ "prompt":["one",  "two"], "model":"m","suffix":"!","echo":true,"best_of":2,"logprobs":3,"n":2,"new":{"a":1.50} }"#;
-const VECTORS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AAAAAA=="}],"model":"e","usage":{"prompt_tokens":5,"total_tokens":5}}"#;
+const VECTORS: &str = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AAAAAA=="},{"object":"embedding","index":1,"embedding":"AAAAAA=="}],"model":"e","usage":{"prompt_tokens":5,"total_tokens":5}}"#;
 
 #[tokio::test]
 async fn a_legacy_completion_passes_byte_for_byte_where_the_provider_has_it() {

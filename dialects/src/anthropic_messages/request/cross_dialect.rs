@@ -82,7 +82,8 @@ pub(super) fn fields<'a>(
                 writer.drop_field(name);
             }
             Some(CrossDialectRule::Pass) => {
-                fields.insert(&**name, Cow::Borrowed(&**raw));
+                let newer = (name == "thinking").then(|| thinking::without_budget(raw, &call.model)).flatten();
+                fields.insert(&**name, newer.map_or(Cow::Borrowed(&**raw), |(adaptive, _)| Cow::Owned(adaptive)));
             }
             Some(CrossDialectRule::Silent) => {}
             Some(CrossDialectRule::Refuse(harmless)) => {

@@ -6,6 +6,7 @@ use crate::hub::{Call, Content, Format, Raw, Reasoning, Role, ToolChoice};
 use crate::json::{Object, Path, ROOT};
 use crate::thoughts::is_marked;
 use crate::vendors::{self, Claude, ThinkingMode};
+use crate::verbatim::adaptive;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -156,7 +157,7 @@ pub(super) fn plan<'a>(
     let model = vendors::claude(&call.model);
     let room = Room::new(call, profile, model, writer.cross_dialect());
     Ok(match &call.reasoning {
-        None => room.plan(0, None),
+        None => Plan { effort: effort_of_budget(call).filter(|_| writer.cross_dialect()), ..room.plan(0, None) },
         Some(Reasoning::Off) if writer.cross_dialect() && !model.can_rest => {
             writer.drop_field("reasoning_effort");
             room.plan(0, None)
@@ -219,6 +220,22 @@ fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &
             room.plan(0, None)
         }
     }
+}
+
+/// The field `thinking` of a caller who sends Anthropic's own words beside OpenAI's, as the model takes it; `None`: as it stands.
+pub(super) fn without_budget(raw: &RawValue, model: &str) -> Option<(Box<RawValue>, u64)> {
+    let (Some(Reasoning::Budget(tokens)), _) = thinking(raw).ok()? else { return None };
+    if vendors::claude(model).takes_budgets() {
+        return None;
+    }
+    Some((RawValue::from_string(adaptive(raw.get())?).ok()?, tokens))
+}
+
+/// The effort that stands in for such a budget.
+fn effort_of_budget(call: &Call) -> Option<&'static str> {
+    let (_, tokens) = without_budget(call.extra.fields.get("thinking")?, &call.model)?;
+    let row = EFFORTS.iter().filter(|(.., effort)| *effort != "max").rfind(|(_, full, _)| *full <= tokens);
+    Some(row.map_or("low", |(.., effort)| effort))
 }
 
 /// True if a tool is forced: Anthropic refuses thinking beside it.

@@ -6,6 +6,7 @@ use crate::dialect::Dialect;
 use crate::grammar;
 use crate::hub::{CacheMark, Call, Fields, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT};
+use crate::schema_refs;
 use crate::schema_root;
 use crate::vendors;
 use serde::Serialize;
@@ -84,26 +85,30 @@ pub(super) fn write<'a>(
     let mut tools = Vec::with_capacity(call.tools.len());
     for (index, tool) in call.tools.iter().enumerate() {
         tools.push(match tool {
-            Tool::Function { name, description, parameters, strict, cache, extra } => ToolOut::Custom {
-                name,
-                description: description.as_deref(),
-                input_schema: {
-                    let schema = object(parameters.as_deref(), index, cross_dialect)?;
-                    match strict {
-                        Some(true) if cross_dialect && keeps_to_schemas => grammar::held(schema, &grammar::ANTHROPIC),
-                        _ => schema,
-                    }
-                },
-                strict: match strict {
-                    Some(true) if !keeps_to_schemas => {
-                        writer.drop_field("tools.function.strict");
-                        None
-                    }
-                    strict => strict.filter(|strict| *strict || !cross_dialect),
-                },
-                cache_control: cache.as_ref().map(|mark| &*mark.0),
-                extra: writer.extra("tools.function", extra),
-            },
+            Tool::Function { name, description, parameters, strict, cache, extra } => {
+                let is_held =
+                    keeps_to_schemas && (!cross_dialect || parameters.as_deref().is_none_or(schema_refs::is_finite));
+                ToolOut::Custom {
+                    name,
+                    description: description.as_deref(),
+                    input_schema: {
+                        let schema = object(parameters.as_deref(), index, cross_dialect)?;
+                        match strict {
+                            Some(true) if cross_dialect && is_held => grammar::held(schema, &grammar::ANTHROPIC),
+                            _ => schema,
+                        }
+                    },
+                    strict: match strict {
+                        Some(true) if !is_held => {
+                            writer.drop_field("tools.function.strict");
+                            None
+                        }
+                        strict => strict.filter(|strict| *strict || !cross_dialect),
+                    },
+                    cache_control: cache.as_ref().map(|mark| &*mark.0),
+                    extra: writer.extra("tools.function", extra),
+                }
+            }
             Tool::Other { dialect: Dialect::AnthropicMessages, raw } => ToolOut::Raw(raw),
             Tool::Other { dialect: _, raw } if profile.server_tools.leaves_out(raw) => {
                 writer.drop_field(&format!("tools[{index}]"));

@@ -4,8 +4,10 @@ use super::tools;
 use crate::anthropic_messages::blocks_out::{BlockOut, BlockWriter, Unsaid, Written};
 use crate::codec::Refusal;
 use crate::format_in_words::{in_words, must_in_words};
+use crate::go_on::PROMPT;
 use crate::hub::{Call, Content, Format, Message, Role, SystemPart, Tool};
 use crate::spoke::PartPath;
+use crate::vendors;
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -73,6 +75,10 @@ pub(super) fn write<'a>(
         if turns.first().is_some_and(|(role, _)| *role == "assistant") {
             // Elsewhere the model may speak first; here somebody has to have spoken before.
             turns.insert(0, ("user", vec![BlockOut::text(Cow::Borrowed("."), None, None)]));
+        }
+        if vendors::refuses_prefill(&call.model) && turns.last().is_some_and(|(role, _)| *role == "assistant") {
+            // Elsewhere, and by older models, it is gone on with by itself.
+            turns.push(("user", vec![BlockOut::text(Cow::Borrowed(PROMPT), None, None)]));
         }
     }
     if turns.is_empty() {

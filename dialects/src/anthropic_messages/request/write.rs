@@ -7,6 +7,7 @@ use crate::anthropic_messages::blocks_out::{BlockWriter, Written};
 use crate::codec::{Encoded, ProviderProfile, Refusal};
 use crate::grammar;
 use crate::hub::{Call, Format};
+use crate::schema_refs;
 use crate::spoke::PartPath;
 use crate::vendors;
 use serde::Serialize;
@@ -105,9 +106,12 @@ pub(crate) fn encode_for(
     let stop = stops(stop, &mut writer);
     let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
     // Anthropic has no word for any JSON object.
-    let unsaid = format.as_ref().filter(|format| matches!(format, Format::Json) || !keeps_to_schemas);
+    let foreign = writer.cross_dialect();
+    let is_said =
+        |format: &&Format| keeps_to_schemas && !matches!(format, Format::Json) && (!foreign || is_held(format));
+    let unsaid = format.as_ref().filter(|format| !is_said(format));
     let Conversation { system, turns } = turns::write(call, unsaid, &mut writer)?;
-    let format = shape(format.as_ref().filter(|_| keeps_to_schemas), &mut writer);
+    let format = shape(format.as_ref().filter(is_said), &mut writer);
     let extra = cross_dialect::fields(call, profile, &mut writer)?;
     let tools = tools::write(call, profile, keeps_to_schemas, &mut writer)?;
     // Fields kept whole say more than the hub's words for them.
@@ -154,6 +158,11 @@ fn stops<'a>(stop: &'a [String], writer: &mut BlockWriter) -> Vec<&'a str> {
     kept
 }
 
+/// True if a grammar can hold the form: it makes none of a schema that has no end.
+fn is_held(format: &Format) -> bool {
+    !matches!(format, Format::Schema { schema, .. } if !schema_refs::is_finite(schema))
+}
+
 fn shape<'a>(format: Option<&'a Format>, writer: &mut BlockWriter) -> Option<JsonSchema<'a>> {
     match format {
         None | Some(Format::Json) => None,
@@ -162,8 +171,10 @@ fn shape<'a>(format: Option<&'a Format>, writer: &mut BlockWriter) -> Option<Jso
             if description.is_some() {
                 writer.drop_field("response_format.json_schema.description");
             }
-            let schema = Cow::Borrowed(&**schema);
-            let schema = if writer.cross_dialect() { grammar::held(schema, &grammar::ANTHROPIC) } else { schema };
+            let schema = match writer.cross_dialect() {
+                true => grammar::held(schema_refs::rooted(schema), &grammar::ANTHROPIC),
+                false => Cow::Borrowed(&**schema),
+            };
             Some(JsonSchema { r#type: "json_schema", schema })
         }
     }

@@ -58,16 +58,18 @@ struct WrittenPart {
 struct PendingStart {
     id: String,
     model: String,
+    /// The tokens of the prompt, about: clients show them before the counts come.
+    prompt: Option<u64>,
 }
 
 impl MessagesEncoder {
     /// At the beginning. The options are other dialects': this one always says what was used and never when.
     #[must_use]
     pub(crate) fn new(options: &StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created: _, array: _, goes_on: _, call: _, answer: _ } = options;
+        let StreamOptions { include_usage: _, created: _, array: _, goes_on: _, call: _, prompt, answer: _ } = options;
         Self {
             state: Phase::Waiting,
-            start: PendingStart::default(),
+            start: PendingStart { prompt: *prompt, ..PendingStart::default() },
             usage: Usage::default(),
             stop: Stop::End,
             refused: false,
@@ -89,7 +91,8 @@ impl EncodeStream for MessagesEncoder {
         }
         match event {
             Event::Start { id, model, created: _ } => {
-                self.start = PendingStart { id: reply::message_id(id).into_owned(), model: model.clone() };
+                self.start.id = reply::message_id(id).into_owned();
+                self.start.model.clone_from(model);
                 return;
             }
             Event::Usage(usage) => {
@@ -142,8 +145,13 @@ impl MessagesEncoder {
             return;
         }
         self.state = Phase::Begun;
-        let PendingStart { id, model } = std::mem::take(&mut self.start);
+        let PendingStart { id, model, prompt } = std::mem::take(&mut self.start);
         let id = if id.is_empty() { Cow::Borrowed("msg_") } else { Cow::Owned(id) };
+        let counted = self.usage;
+        let said = match prompt.filter(|_| counted.input == 0) {
+            Some(input) => Usage { input, ..counted },
+            None => counted,
+        };
         let message = StartedMessage {
             id,
             r#type: "message",
@@ -152,7 +160,7 @@ impl MessagesEncoder {
             content: [],
             stop_reason: None,
             stop_sequence: None,
-            usage: MessagesUsage::of(self.usage),
+            usage: MessagesUsage::of(said),
         };
         write("message_start", &MessageStart { r#type: "message_start", message }, out);
     }

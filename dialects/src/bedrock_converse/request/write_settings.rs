@@ -10,7 +10,8 @@ use crate::grammar;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::Writer;
 use crate::left_out::beside;
-use crate::vendors::{ConverseThinking, ConverseTopK, FieldAction, nearest};
+use crate::schema_refs;
+use crate::vendors::{self, ConverseThinking, ConverseTopK, FieldAction, nearest};
 
 /// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
 const REFUSED: [(&str, &[&str]); 8] = [
@@ -54,16 +55,13 @@ fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, 
         return Err(Refusal::field("n", why));
     }
     let is_set = |penalty: &Option<Number>| penalty.as_ref().and_then(Number::as_f64).is_some_and(|value| value != 0.0);
-    for (name, said) in [
+    let unknown = [
         ("seed", seed.is_some()),
         ("frequency_penalty", is_set(frequency_penalty)),
         ("presence_penalty", is_set(presence_penalty)),
         ("user", call.end_user.is_some()),
-    ] {
-        if said {
-            draft.drop(name);
-        }
-    }
+    ];
+    drop_said(draft, &unknown);
     let target = draft.target;
     let temperature = temperature.as_ref().or(target.default_temperature.as_ref());
     if let Some(degree) = temperature.and_then(Number::as_f64)
@@ -75,20 +73,20 @@ fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, 
     let most = target.max_output.get(&call.model).copied();
     let asked = call.max_tokens.or(target.default_max_tokens);
     let tokens = asked.map(|asked| most.map_or(asked, |most| most.min(asked)));
-    let stop: Vec<&String> = call.stop.iter().filter(|text| draft.same() || !text.trim().is_empty()).collect();
+    let name = vendors::openais_name(&call.model);
+    let is_taken = |text: &str| draft.same() || (vendors::takes_stops(name) && !text.trim().is_empty());
+    let stop: Vec<&String> = call.stop.iter().filter(|text| is_taken(text)).collect();
     if stop.len() < call.stop.len() {
         draft.drop("stop");
     }
-    let (tokens, temperature, top_p) = if thinks_its_most(call, draft) {
-        for (name, said) in [
-            ("max_tokens", call.max_tokens.is_some()),
-            ("temperature", call.sampling.temperature.is_some()),
-            ("top_p", top_p.is_some()),
-        ] {
-            if said {
-                draft.drop(name);
-            }
-        }
+    let drawn = [("temperature", call.sampling.temperature.is_some()), ("top_p", top_p.is_some())];
+    let draws = draft.same() || vendors::openai(name).sampling;
+    let (tokens, temperature, top_p) = if !draws {
+        drop_said(draft, &drawn);
+        (tokens, None, None)
+    } else if thinks_its_most(call, draft) {
+        drop_said(draft, &[("max_tokens", call.max_tokens.is_some())]);
+        drop_said(draft, &drawn);
         (None, None, None)
     } else {
         (tokens, temperature, top_p.as_ref())
@@ -108,17 +106,27 @@ fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, 
     Ok(tokens.filter(|tokens| call.max_tokens.is_some_and(|asked| *tokens < asked)))
 }
 
+/// Notes those of the settings that are said, and left out.
+fn drop_said(draft: &mut ConverseDraft<'_>, settings: &[(&str, bool)]) {
+    settings.iter().filter(|(_, said)| *said).for_each(|(name, _)| draft.drop(*name));
+}
+
 /// The form that the model can not be told by a field: Converse has no word for any JSON object, and only some models take a schema.
 pub(super) fn unsaid_format<'a>(call: &'a Call, draft: &ConverseDraft<'_>) -> Option<&'a Format> {
-    let takes_schemas = draft.model.schemas || draft.same();
-    call.format.as_ref().filter(|format| matches!(format, Format::Json) || !takes_schemas)
+    let is_said = |format: &Format| match format {
+        Format::Json => false,
+        Format::Schema { schema, .. } => draft.same() || (draft.model.schemas && schema_refs::is_finite(schema)),
+    };
+    call.format.as_ref().filter(|format| !is_said(format))
 }
 
 fn format(call: &Call, draft: &mut ConverseDraft<'_>) {
     let said = call.format.as_ref().filter(|_| unsaid_format(call, draft).is_none());
     let Some(Format::Schema { name, description, schema, strict: _ }) = said else { return };
-    let schema = Cow::Borrowed(&**schema);
-    let schema = if draft.same() { schema } else { grammar::held(schema, &grammar::ANTHROPIC) };
+    let schema = match draft.same() {
+        true => Cow::Borrowed(&**schema),
+        false => grammar::held(schema_refs::rooted(schema), &grammar::ANTHROPIC),
+    };
     draft.json.open_field("outputConfig", b'{');
     draft.json.open_field("textFormat", b'{');
     draft.json.text_field("type", "json_schema");
@@ -176,6 +184,18 @@ fn thinking(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {
             Some(effort) => more.text_field("reasoning_effort", effort),
             None => draft.drop(dropped),
         },
+        (ConverseThinking::Reasoning, effort) => {
+            let known = vendors::openai(vendors::openais_name(&call.model)).efforts;
+            let rests = known.iter().find(|effort| **effort == "none").copied();
+            match effort.map_or(rests, |effort| nearest(effort, known)) {
+                Some(effort) => {
+                    more.open_field("reasoning", b'{');
+                    more.text_field("effort", effort);
+                    more.close(b'}');
+                }
+                None => draft.drop(dropped),
+            }
+        }
         (ConverseThinking::Config(known), effort) => {
             let told = effort.and_then(|effort| nearest(effort, known));
             more.open_field("reasoningConfig", b'{');

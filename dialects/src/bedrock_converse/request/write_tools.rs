@@ -10,6 +10,7 @@ use crate::dialect::Dialect;
 use crate::grammar;
 use crate::hub::{Call, Content, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, Writer, kind_of};
+use crate::schema_refs;
 use crate::schema_root;
 use crate::vendors;
 
@@ -85,10 +86,12 @@ fn tool(index: usize, tool: &Tool, draft: &mut ConverseDraft<'_>) -> Result<(), 
             if let Some(description) = description.as_deref().filter(|text| !text.is_empty()) {
                 draft.json.text_field("description", description);
             }
-            let is_held = *strict == Some(true) && draft.model.strict_tools && !draft.same();
+            let takes_strict =
+                draft.same() || (draft.model.strict_tools && parameters.as_deref().is_none_or(schema_refs::is_finite));
+            let is_held = *strict == Some(true) && takes_strict && !draft.same();
             write_schema(&if is_held { held(schema) } else { schema }, &mut draft.json);
             if *strict == Some(true) {
-                if draft.model.strict_tools || draft.same() {
+                if takes_strict {
                     draft.json.value_field("strict", true);
                 } else {
                     draft.drop("tools.function.strict");

@@ -13,6 +13,7 @@ use crate::format_in_words::in_words;
 use crate::grammar;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, kind_of};
+use crate::schema_refs;
 use crate::spoke::PartPath;
 use crate::vendors::FieldAction;
 
@@ -213,11 +214,10 @@ impl<'a> Shaped<'a> {
         let Format::Schema { name: _, description: _, schema, strict: _ } = format else {
             return Self { json: true, schema: None, told: None };
         };
-        let schema = Cow::Borrowed(&**schema);
         if own {
-            return Self { json: true, schema: Some(schema), told: None };
+            return Self { json: true, schema: Some(Cow::Borrowed(schema)), told: None };
         }
-        let schema = grammar::held(schema, &grammar::COHERE);
+        let schema = grammar::held(schema_refs::rooted(schema), &grammar::COHERE);
         if schema::is_taken(&schema) {
             return Self { json: true, schema: Some(schema), told: None };
         }

@@ -12,6 +12,8 @@ pub(crate) struct CohereEncoder {
     open: Option<OpenPiece>,
     contents: usize,
     calls: usize,
+    /// True if the open call has arguments.
+    argued: bool,
     stop: Option<Stop>,
     usage: Option<Usage>,
     skipped: usize,
@@ -33,7 +35,7 @@ impl CohereEncoder {
             PartKind::Thinking => "thinking",
             PartKind::ToolCall { id, name } => {
                 event(CohereEvent::CallStart(self.calls, id, name), out);
-                self.open = Some(OpenPiece::Call(self.calls));
+                (self.open, self.argued) = (Some(OpenPiece::Call(self.calls)), false);
                 self.calls += 1;
                 return;
             }
@@ -48,12 +50,15 @@ impl CohereEncoder {
         self.contents += 1;
     }
 
-    fn grow(&self, delta: &Delta, out: &mut Vec<u8>) {
+    fn grow(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match (delta, self.open) {
             (Delta::Text(text), Some(OpenPiece::Content(index, kind))) => {
                 event(CohereEvent::Content(index, kind, text), out);
             }
-            (Delta::Arguments(text), Some(OpenPiece::Call(index))) => event(CohereEvent::Call(index, text), out),
+            (Delta::Arguments(text), Some(OpenPiece::Call(index))) => {
+                self.argued |= !text.trim_ascii().is_empty();
+                event(CohereEvent::Call(index, text), out);
+            }
             _ => {}
         }
     }
@@ -61,7 +66,13 @@ impl CohereEncoder {
     fn close(&mut self, out: &mut Vec<u8>) {
         match self.open.take() {
             Some(OpenPiece::Content(index, _)) => event(CohereEvent::ContentEnd(index), out),
-            Some(OpenPiece::Call(index)) => event(CohereEvent::CallEnd(index), out),
+            Some(OpenPiece::Call(index)) => {
+                // Clients read the arguments as JSON, which nothing is none of.
+                if !self.argued {
+                    event(CohereEvent::Call(index, "{}"), out);
+                }
+                event(CohereEvent::CallEnd(index), out);
+            }
             None => {}
         }
     }

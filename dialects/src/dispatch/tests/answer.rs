@@ -204,3 +204,44 @@ fn parts_without_words_are_counted_whole_and_streamed() {
         assert_eq!(to.encode_reply(&reply, b"{}").skipped, whole, "{from:?} to {to:?}, whole");
     }
 }
+
+#[test]
+fn an_answer_that_has_failed_is_none_whatever_it_has_said() {
+    let choice = |more: &str| {
+        format!(
+            r#"{{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"\"error\""}},{more}}}],"usage":{{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}}}"#
+        )
+    };
+    let responses = |status: &str, error: &str| {
+        format!(
+            r#"{{"id":"r","object":"response","status":"{status}","error":{error},"output":[{{"type":"message","status":"failed"}}],"usage":{{"input_tokens":5,"output_tokens":1}}}}"#
+        )
+    };
+    let said = r#"{"code":"server_error","message":"gone"}"#;
+    let cohere = |reason: &str| {
+        format!(
+            r#"{{"id":"c","message":{{"role":"assistant","content":[]}},"finish_reason":"{reason}","usage":{{"tokens":{{"input_tokens":5,"output_tokens":1}}}}}}"#
+        )
+    };
+    for (dialect, body, message) in [
+        (
+            Dialect::OpenAiChat,
+            choice(r#""finish_reason":"error","error":{"code":502,"message":"Provider disconnected"}"#),
+            Some("Provider disconnected"),
+        ),
+        (Dialect::OpenAiChat, choice(r#""finish_reason":null,"error":{"code":502,"message":"gone"}"#), Some("gone")),
+        (Dialect::OpenAiChat, choice(r#""finish_reason":"error""#), Some("")),
+        (Dialect::OpenAiChat, choice(r#""finish_reason":"stop","error":null"#), None),
+        (Dialect::OpenAiResponses, responses("failed", said), Some("gone")),
+        (Dialect::OpenAiResponses, responses("completed", "null"), None),
+        (Dialect::CohereChat, cohere("ERROR"), Some("")),
+        (Dialect::CohereChat, cohere("COMPLETE"), None),
+    ] {
+        let (usage, begins) = dialect.usage_and_beginning(body.as_bytes()).unwrap();
+        let seen = (usage.is_some(), begins, dialect.is_answer(body.as_bytes()).is_ok());
+        assert_eq!(seen, (true, message.is_none(), message.is_none()), "{body}");
+        let error = dialect.error_of_whole(body.as_bytes());
+        assert_eq!(error.is_some(), message.is_some(), "{body}");
+        assert!(error.is_none_or(|error| error.message.contains(message.unwrap_or_default())), "{body}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Usage of every kind that prices tell apart, in each dialect: of a whole answer that passes, of one that is read, of a stream that
 //! passes, cut anywhere, and of one that is read.
 
+use crate::codec::StreamOptions;
 use crate::dialect::Dialect;
 use crate::hub::{Event, ServiceTier, Usage};
 use crate::observe::ObserverMode;
@@ -305,4 +306,24 @@ fn a_faster_answer_is_of_the_tier_that_costs_more() {
     let body = r#"{"type":"message","content":[],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1,"service_tier":"standard","speed":"fast"}}"#;
     let usage = Dialect::AnthropicMessages.usage_of_whole(body.as_bytes()).unwrap().unwrap();
     assert_eq!(usage.tier, ServiceTier::Priority);
+}
+
+#[test]
+fn a_stream_that_counts_the_prompt_first_says_what_is_known_of_it_by_then() {
+    let chat = "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: {\"id\":\"c\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":90,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n";
+    let gemini = "data: {\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"Hi\"}]},\"finishReason\":\"STOP\",\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":90,\"candidatesTokenCount\":2},\"modelVersion\":\"g\"}\r\n\r\n";
+    for (from, stream, first) in [(Dialect::OpenAiChat, chat, 84), (Dialect::Gemini, gemini, 90)] {
+        let mut decoder = from.stream_decoder();
+        let options = StreamOptions { prompt: Some(84), ..StreamOptions::default() };
+        let mut encoder = Dialect::AnthropicMessages.stream_encoder(options);
+        let (mut events, mut out) = (Vec::new(), Vec::new());
+        decoder.push(stream.as_bytes(), &mut events).unwrap();
+        decoder.finish(&mut events).unwrap();
+        events.iter().for_each(|event| encoder.push(event, &mut out));
+        let said = String::from_utf8(out).unwrap();
+        let counts: Vec<&str> =
+            said.match_indices("\"input_tokens\":").map(|(at, key)| &said[at + key.len()..]).collect();
+        assert_eq!(counts.len(), 2, "{said}");
+        assert!(counts[0].starts_with(&format!("{first},")) && counts[1].starts_with("90,"), "{from:?}: {said}");
+    }
 }

@@ -212,7 +212,7 @@ fn told(response: &RawValue) -> (String, bool) {
 /// Data that stands in the request itself, by what it is.
 fn inline(raw: &RawValue, at: &Path<'_>, part: &RawValue) -> Result<Content, Refusal> {
     let mut blob = Object::read_either(raw.get(), at)?;
-    let media_type = blob.required("mimeType", at)?;
+    let media_type = bare(&blob.required("mimeType", at)?);
     let data = blob.required("data", at)?;
     let name = blob.text("displayName", at)?;
     // Google's Python SDK writes the URL's alphabet.
@@ -221,13 +221,21 @@ fn inline(raw: &RawValue, at: &Path<'_>, part: &RawValue) -> Result<Content, Ref
     Ok(match media_type.split_once('/').unwrap_or_default() {
         ("image", _) => Content::Image { source: Source::Base64 { media_type, data }, detail: None },
         ("audio", kind) => Content::Audio { data, format: sound(kind).to_owned() },
-        ("text", _) => match BASE64.decode(&data).map(String::from_utf8) {
-            Ok(Ok(text)) => Content::Document { source: Source::Text(text), name, settings },
-            _ => return Err(at.field("data").refuse("is not UTF-8 text in base64")),
-        },
+        ("text", _) | ("application", "json" | "xml" | "yaml" | "x-yaml") => {
+            match BASE64.decode(&data).map(String::from_utf8) {
+                Ok(Ok(text)) => Content::Document { source: Source::Text(text), name, settings },
+                _ => return Err(at.field("data").refuse("is not UTF-8 text in base64")),
+            }
+        }
         ("application", _) => Content::Document { source: Source::Base64 { media_type, data }, name, settings },
         _ => other(part),
     })
+}
+
+/// A media type as other vendors take it: in small letters, without parameters.
+fn bare(media_type: &str) -> String {
+    let bare = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if bare == "image/jpg" { "image/jpeg".to_owned() } else { bare }
 }
 
 /// The name that other dialects have for a kind of sound.

@@ -130,7 +130,11 @@ fn thinking(call: &Call, draft: &mut Draft<'_>) {
             let wanted = match reasoning {
                 Reasoning::Off => Some(0),
                 Reasoning::Budget(tokens) => Some(*tokens),
-                Reasoning::Effort(effort) => budget_of(effort),
+                // Thoughts count as answer: it needs its half of what the caller allows.
+                Reasoning::Effort(effort) => {
+                    let half = call.max_tokens.or(draft.target.default_max_tokens).map_or(u64::MAX, |most| most / 2);
+                    budget_of(effort).map(|budget| budget.min(half))
+                }
                 Reasoning::Adaptive => None,
             };
             unsaid = wanted.is_none_or(|wanted| wanted < least && wanted == 0);

@@ -107,17 +107,18 @@ impl AnswerReader {
             self.fail(error::decode(0, data), out);
             return Ok(());
         }
-        if !std::mem::replace(&mut self.started, true) {
+        let begins = !std::mem::replace(&mut self.started, true);
+        if begins {
             self.id = response_id.unwrap_or_default();
             let model = model_version.unwrap_or_default();
             out.push(Event::Start { id: self.id.clone(), model, created: None });
         }
+        let mut usage_metadata = usage_metadata;
         let is_broken = |candidate: &Candidate<'_>| {
             candidate.finish_reason.as_deref().is_some_and(|word| wire::ended(word, false) == Ended::Broken)
         };
-        let mut usage_metadata = usage_metadata;
-        if candidates.iter().flatten().any(is_broken) {
-            // Behind an error nothing is read.
+        if begins || candidates.iter().flatten().any(is_broken) {
+            // Behind an error nothing is read, and some dialects say at once what the prompt was.
             out.extend(usage_metadata.take().map(|usage| Event::Usage(usage.into())));
         }
         for candidate in candidates.into_iter().flatten() {

@@ -53,7 +53,7 @@ enum OpenPart {
 impl GeminiEncoder {
     /// At the beginning.
     pub(crate) fn new(options: &StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created: _, array, goes_on, call: _, answer: _ } = *options;
+        let StreamOptions { include_usage: _, created: _, array, goes_on, call: _, prompt: _, answer: _ } = *options;
         Self {
             array,
             begun: goes_on.is_some(),

@@ -7,7 +7,7 @@ use super::decode;
 use crate::codec::{Encoded, ProviderProfile, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::*;
-use crate::vendors::LookAlike;
+use crate::vendors::{FieldAction, LookAlike};
 
 fn encode(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     super::encode(call, profile, crate::openai_chat::place::part_path)
@@ -320,4 +320,29 @@ fn a_last_turn_of_the_models_is_marked_where_the_server_refuses_one_that_is_not(
         let body = body(&encode(&call(messages), &profile).unwrap());
         assert_eq!(body["messages"][1]["prefix"], mark, "{name}");
     }
+}
+
+#[test]
+fn models_that_reason_are_asked_for_neither_log_probabilities_nor_stop_texts() {
+    let asked = |model: &str, policy: &[(&str, FieldAction)]| {
+        let mut call = call(vec![Message::new(Role::User, vec![Part::text("hi")])]);
+        call.model = model.into();
+        call.stop = vec!["END".into()];
+        call.extra = Extra { dialect: Dialect::Gemini, fields: [("logprobs".to_owned(), raw(&json!(true)))].into() };
+        let fields = policy.iter().map(|(name, action)| ((*name).to_owned(), action.clone())).collect();
+        encode(&call, &ProviderProfile { fields, ..ProviderProfile::default() })
+    };
+    for model in ["gpt-4o", "m"] {
+        let body = body(&asked(model, &[]).unwrap());
+        assert_eq!((&body["logprobs"], &body["stop"]), (&json!(true), &json!(["END"])), "{model}");
+    }
+    for model in ["o3", "gpt-5-mini", "gpt-6-astra"] {
+        assert_eq!(asked(model, &[]).unwrap_err().param.as_deref(), Some("logprobs"), "{model}");
+    }
+    // At rest it tells them.
+    let encoded = asked("gpt-5.1", &[]).unwrap();
+    assert_eq!((&body(&encoded)["logprobs"], &body(&encoded)["stop"]), (&json!(true), &Value::Null));
+    assert_eq!(encoded.dropped, ["stop"]);
+    let passed = asked("gpt-5.1", &[("stop", FieldAction::Pass)]).unwrap();
+    assert_eq!(body(&passed)["stop"], json!(["END"]));
 }

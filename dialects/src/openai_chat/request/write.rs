@@ -12,7 +12,7 @@ use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::openai_chat::place;
 use crate::spoke::PartPath;
-use crate::vendors::FieldAction;
+use crate::vendors::{self, FieldAction};
 
 /// Writes what a provider is sent.
 ///
@@ -63,11 +63,7 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     }
     let clamped = write_settings::max_tokens(call, &mut writer);
     write_settings::sampling(call, &mut writer);
-    if !stop.is_empty() {
-        writer.json.open_field("stop", b'[');
-        stop.iter().for_each(|text| writer.json.text(text));
-        writer.json.close(b']');
-    }
+    write_settings::stops(stop, &mut writer)?;
     if told.is_lost {
         writer.drop("response_format");
     }
@@ -241,6 +237,9 @@ fn write_sibling(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_>) -> 
 /// Another dialect's field that the hub has no word for.
 fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
     match name {
+        "logprobs" if raw.get() == "true" && !vendors::takes_logprobs(writer.model) => {
+            return Err(ROOT.field("logprobs").refuse("a model that reasons tells no log probabilities"));
+        }
         // Another dialect's reader has these words of ours for its own.
         "logprobs" if raw.get() == "true" => writer.json.raw_field(name, raw),
         "top_logprobs" if raw.get() != "0" => writer.json.raw_field(name, raw),

@@ -4,8 +4,10 @@ use super::schema;
 use std::borrow::Cow;
 
 use super::writer::RequestWriter;
+use crate::codec::Refusal;
 use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Format, Reasoning, Sampling, Tool};
+use crate::schema_refs;
 use crate::vendors::{self, Beside, FieldAction};
 
 /// Writes the token limit. Gives what it was brought down to, where the caller asked for more than the model answers with.
@@ -17,6 +19,28 @@ pub(super) fn max_tokens(call: &Call, writer: &mut RequestWriter<'_>) -> Option<
     let written = most.map_or(asked, |most| most.min(asked));
     writer.json.value_field(if writer.profile.compatible() { "max_tokens" } else { "max_completion_tokens" }, written);
     (written < asked).then_some(written)
+}
+
+/// The most texts that may end an answer of OpenAI's.
+const MOST_STOPS: usize = 4;
+
+/// Writes the texts that end an answer. Errors: more of them than OpenAI takes; another provider may take all.
+pub(super) fn stops(stop: &[String], writer: &mut RequestWriter<'_>) -> Result<(), Refusal> {
+    if stop.is_empty() {
+        return Ok(());
+    }
+    let passed = !writer.cross_dialect || writer.policy("stop") == Some(&FieldAction::Pass);
+    if !passed && !vendors::takes_stops(writer.model) {
+        writer.drop("stop");
+        return Ok(());
+    }
+    if !passed && !writer.profile.compatible() && stop.len() > MOST_STOPS {
+        return Err(Refusal::field("stop", format_args!("an OpenAI model takes at most {MOST_STOPS} stop texts")));
+    }
+    writer.json.open_field("stop", b'[');
+    stop.iter().for_each(|text| writer.json.text(text));
+    writer.json.close(b']');
+    Ok(())
 }
 
 /// Writes how answers are drawn.
@@ -75,7 +99,9 @@ pub(super) fn told_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> Tol
     let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
     let words = Some(in_words(format, tools));
     match (format, writer.look_alike()) {
-        (_, Some(row)) if tools && !row.format_beside_tools => ToldFormat { field: None, words, is_lost: true },
+        (_, Some(row)) if tools && !row.takes_form_beside_tools(writer.model) => {
+            ToldFormat { field: None, words, is_lost: true }
+        }
         (Format::Schema { .. }, Some(row)) if !row.schemas => {
             ToldFormat { field: Some(&ANY_JSON), words, is_lost: true }
         }
@@ -99,10 +125,11 @@ pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            json.raw_field("schema", schema);
+            let schema = if cross_dialect { schema_refs::rooted(schema) } else { Cow::Borrowed(&**schema) };
+            json.raw_field("schema", &schema);
             if let Some(strict) = strict {
                 // Another dialect's schema may be outside what OpenAI is strict about, and would be refused.
-                json.value_field("strict", *strict && (!cross_dialect || schema::is_strict(schema)));
+                json.value_field("strict", *strict && (!cross_dialect || schema::is_strict(&schema)));
             }
             json.close(b'}');
         }

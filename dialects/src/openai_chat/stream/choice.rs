@@ -12,6 +12,7 @@ use crate::text::{Seam, Text};
 use crate::thoughts::is_marked;
 
 use super::chunk::{ChunkCall, ChunkDelta, ChunkFunction};
+use super::late::{GrowingKind, Late, LatePieces};
 use super::waiting::{Balance, CallPiece, Queue, Waiting};
 
 /// The index of an answer, and the stream that it is of.
@@ -27,6 +28,7 @@ pub(super) struct ChoiceRead {
     next_part: u32,
     open: Option<GrowingPart>,
     waiting: Queue,
+    late: LatePieces,
     /// Signatures whose calls have not been told.
     signatures: Vec<Signature>,
     called_tools: bool,
@@ -40,19 +42,6 @@ struct GrowingPart {
     kind: GrowingKind,
     arguments: Balance,
     seam: Seam,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum GrowingKind {
-    Text,
-    Refusal,
-    Thinking,
-    Tool {
-        index: u32,
-        id: String,
-        /// True if the id is ours: one that comes later is too late.
-        made: bool,
-    },
 }
 
 impl ChoiceRead {
@@ -79,7 +68,7 @@ impl ChoiceRead {
             self.text(at, GrowingKind::Thinking, text, out);
         }
         if let Some(raw) = thinking_blocks {
-            self.thoughts(at, raw, out);
+            wire::thoughts(raw).into_iter().for_each(|thought| self.thought(at, thought, out));
         }
         for signature in reasoning_details.map(signatures::of_list).unwrap_or_default() {
             self.signature(at.choice, signature, out);
@@ -110,12 +99,14 @@ impl ChoiceRead {
 
     /// More log probabilities, of the text that they belong to.
     pub(super) fn logprobs(&mut self, choice: u32, raw: &RawValue, out: &mut Vec<Event>) {
+        let Some(Late::Logprobs(raw)) = self.later(Late::Logprobs(raw.to_owned())) else { return };
         let part = self.begin(choice, GrowingKind::Text, out);
-        out.push(Event::Delta { choice, part, delta: Delta::Logprobs(raw.to_owned()) });
+        out.push(Event::Delta { choice, part, delta: Delta::Logprobs(raw) });
     }
 
     pub(super) fn finish(&mut self, at: At<'_>, (word, by): (&str, Option<String>), out: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.finished, true) {
+            self.tell_late(at, out);
             self.tell_waiting(at, out);
             self.end(at.choice, out);
             std::mem::take(&mut self.signatures).into_iter().for_each(|late| self.sign(at.choice, late, out));
@@ -127,7 +118,7 @@ impl ChoiceRead {
         if text.is_empty() {
             return;
         }
-        self.tell_waiting(at, out);
+        let Some(Late::Text(kind, text)) = self.later(Late::Text(kind, text)) else { return };
         let part = self.begin(at.choice, kind, out);
         let text = self.open.as_mut().map(|open| open.seam.join(text)).unwrap_or_default();
         if !text.is_empty() {
@@ -137,8 +128,8 @@ impl ChoiceRead {
 
     /// A picture by its bytes; of one by its address nothing is known that a stream of another dialect could say.
     fn picture(&mut self, at: At<'_>, url: String, out: &mut Vec<Event>) {
+        let Some(Late::Picture(url)) = self.later(Late::Picture(url)) else { return };
         if let Source::Base64 { media_type, data } = Source::of_url(url) {
-            self.tell_waiting(at, out);
             self.end(at.choice, out);
             self.begin_as(at.choice, GrowingKind::Text, PartKind::Picture { media_type, data }, out);
             self.end(at.choice, out);
@@ -146,19 +137,47 @@ impl ChoiceRead {
     }
 
     /// `thinking_blocks` stand beside `reasoning_content`, which has the same text.
-    fn thoughts(&mut self, At { choice, .. }: At<'_>, raw: &RawValue, out: &mut Vec<Event>) {
-        for thought in wire::thoughts(raw) {
-            match thought {
-                ThoughtBlock::Signed { signature: None, .. } => {}
-                ThoughtBlock::Signed { signature: Some(signature), .. } => {
-                    let part = self.begin(choice, GrowingKind::Thinking, out);
-                    out.push(Event::Delta { choice, part, delta: Delta::Signature(signature) });
-                    self.end(choice, out);
-                }
-                ThoughtBlock::Redacted(data) => {
-                    self.begin_as(choice, GrowingKind::Thinking, PartKind::RedactedThinking(data), out);
-                    self.end(choice, out);
-                }
+    fn thought(&mut self, At { choice, .. }: At<'_>, thought: ThoughtBlock, out: &mut Vec<Event>) {
+        if matches!(thought, ThoughtBlock::Signed { signature: None, .. }) {
+            return;
+        }
+        let Some(Late::Thought(thought)) = self.later(Late::Thought(thought)) else { return };
+        match thought {
+            ThoughtBlock::Signed { signature, .. } => {
+                let part = self.begin(choice, GrowingKind::Thinking, out);
+                out.extend(signature.map(|own| Event::Delta { choice, part, delta: Delta::Signature(own) }));
+            }
+            ThoughtBlock::Redacted(data) => {
+                self.begin_as(choice, GrowingKind::Thinking, PartKind::RedactedThinking(data), out);
+            }
+        }
+        self.end(choice, out);
+    }
+
+    /// Lets a piece wait while a call is being told that is not whole; gives back what can be told.
+    fn later(&mut self, piece: Late) -> Option<Late> {
+        if self.is_calling() { self.late.hold(piece) } else { Some(piece) }
+    }
+
+    /// True if a call is being told of which more can come.
+    fn is_calling(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| matches!(open.kind, GrowingKind::Tool { .. }) && !open.arguments.is_whole())
+    }
+
+    /// Tells the pieces that came before the end of a call, which it ends.
+    fn tell_late(&mut self, at: At<'_>, out: &mut Vec<Event>) {
+        if self.late.is_empty() {
+            return;
+        }
+        self.end(at.choice, out);
+        for piece in self.late.take() {
+            match piece {
+                Late::Text(kind, text) => self.text(at, kind, text, out),
+                Late::Thought(thought) => self.thought(at, thought, out),
+                Late::Picture(url) => self.picture(at, url, out),
+                Late::Logprobs(raw) => self.logprobs(at.choice, &raw, out),
             }
         }
     }
@@ -229,6 +248,9 @@ impl ChoiceRead {
                 return Err(Malformed::new("arguments of a tool call that is not being made"));
             }
         }
+        if !self.is_calling() {
+            self.tell_late(at, out);
+        }
         self.tell_ready(at, out);
         Ok(())
     }
@@ -274,6 +296,7 @@ impl ChoiceRead {
     fn tell(&mut self, At { choice, reply_id }: At<'_>, call: Waiting, out: &mut Vec<Event>) {
         let Waiting { index, id, name: Some(name), arguments, seam, signature } = call else { return };
         self.called_tools = true;
+        self.tell_late(At { choice, reply_id }, out);
         self.sign_call(choice, id.as_deref(), signature, out);
         let made = id.is_none();
         let id = id.unwrap_or_else(|| call_id::made(reply_id, choice, self.next_part));

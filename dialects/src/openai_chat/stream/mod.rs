@@ -3,6 +3,7 @@
 
 mod choice;
 mod chunk;
+mod late;
 mod read;
 mod waiting;
 mod write;

@@ -12,6 +12,7 @@ use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::left_out::LeftOut;
 use crate::openai_chat::{is_strict, whole_schema};
+use crate::schema_refs;
 use crate::spoke::PartPath;
 use crate::vendors::{self, FieldAction};
 
@@ -207,8 +208,9 @@ fn text(format: Option<&Format>, extra: &Extra, writer: &mut ItemWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            json.raw_field("schema", schema);
-            json.value_field("strict", *strict == Some(true) && is_strict(schema));
+            let schema = schema_refs::rooted(schema);
+            json.raw_field("schema", &schema);
+            json.value_field("strict", *strict == Some(true) && is_strict(&schema));
             json.close(b'}');
         }
     }

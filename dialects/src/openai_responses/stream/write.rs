@@ -61,7 +61,7 @@ impl ResponsesEncoder {
     /// At the beginning.
     #[must_use]
     pub(crate) fn new(options: StreamOptions) -> Self {
-        let StreamOptions { include_usage: _, created, array: _, goes_on, call, answer } = options;
+        let StreamOptions { include_usage: _, created, array: _, goes_on, call, prompt: _, answer } = options;
         let named = AnswerName { id: "resp_".to_owned(), model: String::new(), created };
         let AnswerName { id, model, created } = answer.unwrap_or(named);
         Self {

@@ -14,6 +14,7 @@ pub use habits::{
 };
 pub use row::LookAlike;
 
+use super::gemini::gemini;
 use super::policy::{FieldAction, FieldPolicy};
 use row::UNKNOWN;
 
@@ -69,6 +70,11 @@ impl LookAlike {
     /// True if it hands calls of this model on to Google's API, schemas as they are.
     pub(crate) fn hands_on_to_gemini(&self, model: &str) -> bool {
         self.name == "Databricks" && model.to_ascii_lowercase().contains("gemini")
+    }
+
+    /// True if it takes a form for the answer of this model beside tools; Google's address for OpenAI's words takes what its models do.
+    pub(crate) fn takes_form_beside_tools(&self, model: &str) -> bool {
+        self.format_beside_tools && (self.name != "GeminiOpenAI" || gemini(model).format_beside_tools)
     }
 
     /// Its rules for fields, as a policy that a user's own goes over.
