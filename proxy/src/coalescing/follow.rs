@@ -24,7 +24,7 @@ const ROUNDS: usize = 3;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(150));
 /// The time after which it is marked again that somebody reads along.
 const MARK: Duration = Duration::from_millis(500);
-/// What was told may be lost for so long: a leader that lives tells it again with its next word.
+/// Something that was told may be lost for so long: a leader that lives tells it again with its next word.
 const LOST: Duration = Duration::from_millis(750);
 /// Redis may be silent for so long: with nothing told, its callers ask by themselves then …
 const PATIENCE: Duration = Duration::from_secs(1);

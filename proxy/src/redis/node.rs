@@ -34,6 +34,8 @@ const TRUSTED: u32 = 64;
 const HELD_UP: Duration = Duration::from_millis(5);
 /// … and waits so much longer.
 const MORE: Duration = Duration::from_millis(20);
+/// … or once it has answered, and was not lost for this long.
+const WELL: Duration = Duration::from_secs(1);
 /// At most this many questions wait on one node.
 const MAX_WAITING: u32 = 4096;
 
@@ -67,6 +69,8 @@ pub(super) struct Node {
     epoch: Cell<u64>,
     failures: Cell<u32>,
     answers: Cell<u32>,
+    /// The time of its last connection.
+    up_since: Cell<Instant>,
     waiting: Cell<u32>,
     /// It was asked something since somebody last looked.
     asked: Cell<bool>,
@@ -132,6 +136,7 @@ impl Node {
             epoch: Cell::new(0),
             failures: Cell::new(0),
             answers: Cell::new(0),
+            up_since: Cell::new(Instant::now()),
             waiting: Cell::new(0),
             asked: Cell::new(true),
             lost: Cell::new((Instant::now(), false)),
@@ -214,8 +219,9 @@ impl Node {
         }
         self.counts.open.add();
         self.lost.set((Instant::now(), says_so));
-        self.answers.set(0);
-        let failures = self.failures.get().saturating_add(1);
+        // One that has answered for a while was well: what was before is no part of this.
+        let was_well = self.answers.replace(0) > 0 && self.up_since.get().elapsed() >= WELL;
+        let failures = if was_well { 1 } else { self.failures.get().saturating_add(1) };
         self.failures.set(failures);
         let pause = (PAUSE.0 * 2_u32.saturating_pow(failures - 1)).min(PAUSE.1);
         // Workers and pods fail together; they need not come back together.
@@ -267,6 +273,7 @@ async fn recover(node: Weak<Node>, mut pause: Duration) {
         let says_no = matches!(&link, Ok(Err(error)) if node.counts.says_no(&name, error));
         if let Ok(Ok(link)) = link {
             *node.link.borrow_mut() = Some(link);
+            node.up_since.set(Instant::now());
             node.epoch.set(node.epoch.get() + 1);
             node.counts.open.minus(1);
             node.counts.is_back(&name);

@@ -106,6 +106,8 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
         tick.abort();
         checks.iter().chain(&learning).for_each(tokio::task::JoinHandle::abort);
         telling.abort();
+        // Until it is dropped, it may have something under way.
+        drop(telling.await);
         tokio::join!(worker.limiter.budgets().finish(), worker.leases.finish());
         Ok(())
     })

@@ -439,7 +439,7 @@ async fn thoughts_of_an_account_that_is_away_are_left_out_at_the_other_one() {
 #[tokio::test]
 async fn a_model_that_takes_tools_by_responses_alone_is_asked_so_whatever_its_caller_speaks() {
     let openai = account("two");
-    let text = pool("openai", &[provider("only", "OpenAI", openai.address, "")], "") + &route("openai", "gpt-6-astra");
+    let text = pool("openai", &[provider("only", "OpenAI", openai.address, "")], "") + &route("gpt-6-astra", "openai");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let body = r#"{"model":"gpt-6-astra","max_tokens":90,"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f","input_schema":{"type":"object"}}]}"#;
     let said = proxy.client().post("/v1/messages", &[], body).await.unwrap();

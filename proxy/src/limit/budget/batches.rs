@@ -110,6 +110,11 @@ impl Batches {
         self.places.values().all(|queue| queue.waiting.is_empty() && queue.outbox.is_empty())
     }
 
+    /// Who told is gone, whatever was under way: nobody will hear of that, and it is told once more, by the same number.
+    pub(super) fn told_by_nobody(&mut self) {
+        self.places.values_mut().for_each(|queue| queue.is_busy = false);
+    }
+
     /// All that is to be told now, one batch for each place; each is to be heard of before more is told of its place.
     pub(super) fn next(&mut self, now: Instant) -> Vec<BatchTelling> {
         let mut all = Vec::new();
@@ -269,6 +274,19 @@ mod tests {
         batches.heard(&look[0], Heard::Booked, later + MEMORY);
         assert!(batches.places.is_empty());
         assert_eq!(batches.entries, 0);
+    }
+
+    #[test]
+    fn what_was_under_way_when_its_teller_went_is_told_once_more() {
+        let (mut batches, about, now) = (Batches::default(), about(), Instant::now());
+        batches.add(PLACE, &about, settled(1));
+        assert_eq!(batch(&batches.next(now)), (1, 0, 1));
+        assert!(batches.next(now).is_empty() && !batches.is_told());
+        batches.told_by_nobody();
+        let again = batches.next(now);
+        assert_eq!(batch(&again), (1, 0, 1), "the same, which Redis books once");
+        batches.heard(&again[0], Heard::Booked, now);
+        assert!(batches.is_told());
     }
 
     #[test]

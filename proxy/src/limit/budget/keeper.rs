@@ -389,13 +389,15 @@ impl BudgetKeeper {
         self.teller.run(async || self.tell_all(redis).await).await;
     }
 
-    /// Tells what is left when the worker ends, as long as Redis answers soon.
+    /// Tells what is left when the worker ends, as long as Redis answers soon. Nobody else tells by then.
     pub(crate) async fn finish(&self) {
         let Some(redis) = &self.redis else { return };
         self.end_leases(None);
+        self.batches.borrow_mut().told_by_nobody();
         let telling = async {
             while !self.batches.borrow().is_told() {
-                if !self.tell_all(redis).await {
+                // Whatever it did: without a pause somebody who waits for nothing would let nobody else go on.
+                if !self.tell_all(redis).await || !self.batches.borrow().is_told() {
                     tokio::time::sleep(beat::AGAIN).await;
                 }
             }
