@@ -34,7 +34,7 @@ const RETOLD: usize = 256 << 10;
 const MOST_BEHIND: usize = 2 << 20;
 /// The cache has kept an answer after this time, or has not.
 const KEEPING: Duration = Duration::from_secs(1);
-/// Who read along reads on for so long after all was told again, though Redis knows nothing of that yet.
+/// Those who read along read on for so long after all was told again, though Redis knows nothing of them yet.
 const RETOLD_TO: Duration = Duration::from_secs(1);
 /// It is looked this often whether it has.
 const KEEPING_LOOK: Duration = Duration::from_millis(5);
