@@ -110,7 +110,7 @@ impl Batches {
         self.places.values().all(|queue| queue.waiting.is_empty() && queue.outbox.is_empty())
     }
 
-    /// Who told is gone, whatever was under way: nobody will hear of that, and it is told once more, by the same number.
+    /// All that was under way is to be told once more, by the same number: who told it is gone, and hears of nothing.
     pub(super) fn told_by_nobody(&mut self) {
         self.places.values_mut().for_each(|queue| queue.is_busy = false);
     }
