@@ -289,8 +289,8 @@ fn kubectl_refuses_nothing_that_is_rendered() {
         let file = folder.path().join("all.yaml");
         std::fs::write(
             &file,
-            text.replace("namespace: team-a", "namespace: gateways")
-                .replace("namespace: team-b", "namespace: gateways"),
+            text.replace("namespace: \"team-a\"", "namespace: gateways")
+                .replace("namespace: \"team-b\"", "namespace: gateways"),
         )
         .expect("written");
         let said = cluster.must(&["apply", "--dry-run=server", "--validate=strict", "-f", &file.display().to_string()]);
