@@ -21,6 +21,8 @@ pub struct Lead {
     key: Key,
     /// The key in whose slot the answer lies in Redis, if not its own.
     slot: Option<Key>,
+    /// True if Redis keeps something there that is no answer to this call: too old for its caller, or in a form that it has no words for.
+    is_taken: bool,
     dialect: Dialect,
     /// Held until the answer is kept, or is known not to be.
     _seat: Option<Arc<dyn std::fmt::Debug + Send + Sync>>,
@@ -28,7 +30,7 @@ pub struct Lead {
 
 impl Lead {
     pub(super) fn new(store: &Rc<Store>, plan: &Arc<Plan>, key: Key, dialect: Dialect) -> Self {
-        Self { store: Rc::clone(store), plan: Arc::clone(plan), key, slot: None, dialect, _seat: None }
+        Self { store: Rc::clone(store), plan: Arc::clone(plan), key, slot: None, is_taken: false, dialect, _seat: None }
     }
 
     /// Of an answer that lies in the slot of another key in Redis.
@@ -37,16 +39,23 @@ impl Lead {
         Self { slot, ..self }
     }
 
+    /// Of a call for which something is kept there already that is no answer to it.
+    #[must_use]
+    pub(super) fn beside(self, is_taken: bool) -> Self {
+        Self { is_taken, ..self }
+    }
+
     /// The key in whose slot the answer lies in Redis, if not its own.
     #[must_use]
     pub const fn slot(&self) -> Option<&Key> {
         self.slot.as_ref()
     }
 
-    /// The place of the answer in Redis, if it lies in the slot of another key.
+    /// The place of the answer in Redis, if it lies in the slot of another key and nothing was there: whatever is there later answers the call.
     #[must_use]
-    pub fn place(&self) -> Option<String> {
-        let slot = self.slot.as_ref().filter(|_| self.plan.settings.redis && self.store.remote.is_some())?;
+    pub fn free_place(&self) -> Option<String> {
+        let is_looked_at = self.plan.settings.redis && self.store.remote.is_some() && !self.is_taken;
+        let slot = self.slot.as_ref().filter(|_| is_looked_at)?;
         Some(place(&self.key, Some(slot)))
     }
 

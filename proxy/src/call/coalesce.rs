@@ -97,7 +97,7 @@ async fn take_off(
     let flights = &worker.shared.flights;
     let flight = match (with, &worker.remote_flights) {
         (Some((key, expected)), Some(remote)) => {
-            let place = lead.as_ref().and_then(Lead::place);
+            let place = lead.as_ref().and_then(Lead::free_place);
             match take_part(remote, &key, (flight, expected), (place.as_deref(), until.into())).await {
                 Part::Kept => return,
                 Part::Landed => return flights.joined.add(),

@@ -648,6 +648,34 @@ async fn with_a_cache_behind_it_an_answer_is_fetched_once_whenever_who_wants_it_
     assert_eq!(house.upstream.calls(), 21);
 }
 
+#[tokio::test(flavor = "local")]
+async fn who_finds_an_answer_that_is_too_old_for_them_share_a_new_one() {
+    const CACHE: &str = "  cache: {ttl: 1h, scope: Route, memory: {maxEntries: 0}, redis: {enabled: true}}\n";
+    let gate = Gate::default();
+    let first = gate.clone();
+    let open = Gate::default();
+    open.open();
+    let upstream = Upstream::start(move |received| saying(received, if received.number == 0 { &open } else { &first }));
+    let house = House::on(2, upstream.unwrap(), CACHE).await;
+    WHOLE.assert_whole(&house.begin(0, WHOLE).await.unwrap().unwrap());
+    let is_kept = |house: &House| house.cluster.keys().unwrap().iter().any(|key| key.contains(":cache:"));
+    house.until("it is kept", is_kept).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let calls: Vec<_> = (0..6_usize)
+        .map(|call| {
+            let (client, mut request) = (house.proxies[call % 2].client(), WHOLE.request("m"));
+            request.headers_mut().insert("cache-control", "max-age=1".parse().unwrap());
+            tokio::task::spawn_local(async move { client.send(request).await })
+        })
+        .collect();
+    house.until("all share it", |house| house.joined() == 4 && house.leases("followed") == 1).await;
+    gate.open();
+    for answer in calls {
+        WHOLE.assert_whole(&answer.await.unwrap().unwrap());
+    }
+    assert_eq!(house.upstream.calls(), 2);
+}
+
 /// True for the key of a lease: while it is there, its flight is under way.
 fn is_lease(key: &str) -> bool {
     key.ends_with(":flight")

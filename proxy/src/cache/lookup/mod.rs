@@ -145,7 +145,7 @@ impl Store {
                 return Err(question);
             }
         }
-        Ok(self.missed(plan, &question))
+        Ok(self.missed(plan, &question, false))
     }
 
     /// Looks in Redis.
@@ -162,13 +162,15 @@ impl Store {
         let hit = kept.and_then(|kept| self.told_by_redis(plan, question, kept));
         match hit {
             Some(hit) => CacheLookup::Hit(hit),
-            None => self.missed(plan, question),
+            None => self.missed(plan, question, kept.is_some()),
         }
     }
 
-    fn missed(self: &Rc<Self>, plan: &Arc<Plan>, question: &RedisQuestion) -> CacheLookup {
+    fn missed(self: &Rc<Self>, plan: &Arc<Plan>, question: &RedisQuestion, is_taken: bool) -> CacheLookup {
         self.stats().misses.add();
-        CacheLookup::Lead(Lead::new(self, plan, question.key, question.dialect).in_slot_of(question.slot))
+        CacheLookup::Lead(
+            Lead::new(self, plan, question.key, question.dialect).in_slot_of(question.slot).beside(is_taken),
+        )
     }
 
     fn in_memory(&self, plan: &Plan, key: &Key, form: AnswerForm, lifetime: Lifetime) -> Option<Hit> {
