@@ -4,6 +4,7 @@
 
 mod access;
 mod affinity;
+pub mod api_server;
 mod compatibility;
 #[cfg(feature = "compile")]
 pub mod compile;

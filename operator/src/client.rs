@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use http::{Method, Request, Response, StatusCode};
@@ -14,15 +13,11 @@ use kube::runtime::watcher;
 use kube::{Client, Config};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use sluicegate_config::api_server::{SILENCE, WATCH_SECONDS};
 use tower::layer::layer_fn;
 use tower::{BoxError, Service};
 
 use crate::metrics::{ApiWrite, Metrics};
-
-/// A watch is begun anew after so many seconds: a connection that died without a word goes unnoticed for little longer.
-const WATCH: u32 = 45;
-/// The API server says something on a connection that it was asked on within this time: longer than a watch lasts, with nothing to tell.
-const SILENCE: Duration = Duration::from_secs(WATCH as u64 + 10);
 
 /// The configuration of the environment: a service account's, or a kubeconfig's.
 ///
@@ -34,19 +29,15 @@ pub async fn configuration() -> anyhow::Result<Config> {
         config.context("no way to the API server: neither a service account nor a kubeconfig was found")?;
     // It is the cluster's own: a proxy on the way out (`HTTPS_PROXY`) is not on the way there.
     config.proxy_url = None;
-    Ok(bounded(config))
-}
-
-/// Nobody waits for ever on a connection that has died without a word: a question that hears nothing for so long is asked on another one.
-fn bounded(mut config: Config) -> Config {
+    // Nobody waits for ever on a connection that has died without a word.
     (config.read_timeout, config.reset_reader_on_write) = (Some(SILENCE), true);
-    config
+    Ok(config)
 }
 
 /// The settings that all watches begin with.
 #[must_use]
 pub fn watch_settings() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH)
+    watcher::Config::default().timeout(WATCH_SECONDS)
 }
 
 /// The API server's address, where its URL names one rather than a host.
@@ -164,15 +155,6 @@ fn write(method: &Method, path: &str) -> Option<ApiWrite> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_that_died_without_a_word_is_noticed_within_two_minutes_and_a_quiet_watch_is_not_cut() {
-        let config = bounded(Config::new("https://api".parse().unwrap()));
-        let (silence, lasts) = (config.read_timeout.unwrap().as_secs(), u64::from(watch_settings().timeout.unwrap()));
-        // The watch, which is silent for a little longer than it lasts at the most, and then one question on another dead connection.
-        assert!(lasts + 5 < silence && lasts + 5 + silence < 120 && config.reset_reader_on_write);
-        assert!(watch_settings().bookmarks);
-    }
 
     #[test]
     fn a_write_that_another_did_is_not_lost() {

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
+use kube::Api;
 use kube::api::PostParams;
-use kube::{Api, Client};
 use tokio::sync::Notify;
 
 use crate::client::error_text;
+use crate::rewound::Rewound;
 use crate::world::Shared;
 
 /// Others may take the lease when it was not renewed for this long.
@@ -152,20 +153,6 @@ fn decide(lease: Option<&Lease>, me: &str, seen: &ObservedLease, now: Instant) -
     }
 }
 
-/// The highest version that was met of an object.
-#[derive(Debug, Default)]
-struct HighestVersion(Cell<u64>);
-
-impl HighestVersion {
-    /// One more is met. True if it is lower than one before.
-    fn goes_back(&self, version: Option<&str>) -> bool {
-        let Some(version) = version.and_then(|version| version.parse().ok()) else { return false };
-        let highest = self.0.get();
-        self.0.set(highest.max(version));
-        version < highest
-    }
-}
-
 /// A replica that wants the lease.
 pub struct Candidate {
     api: Api<Lease>,
@@ -173,27 +160,18 @@ pub struct Candidate {
     me: String,
     owner: Option<Shared>,
     leadership: Rc<Leadership>,
-    highest: HighestVersion,
-    rewound: Notify,
+    rewound: Rc<Rewound>,
 }
 
 impl Candidate {
     /// One that is called `me` and wants the lease `name`.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, name: String, me: String, leadership: Rc<Leadership>) -> Self {
-        let (api, highest, rewound) = (Api::namespaced(client, namespace), HighestVersion::default(), Notify::new());
-        Self { api, name, me, owner: None, leadership, highest, rewound }
-    }
-
-    /// Waits until the cluster's state has gone back to an earlier one.
-    pub async fn rewound(&self) {
-        self.rewound.notified().await;
+    pub fn new(api: Api<Lease>, name: String, me: String, leadership: Rc<Leadership>, rewound: Rc<Rewound>) -> Self {
+        Self { api, name, me, owner: None, leadership, rewound }
     }
 
     fn met(&self, lease: Option<&Lease>) {
-        if self.highest.goes_back(lease.and_then(|lease| lease.metadata.resource_version.as_deref())) {
-            self.rewound.notify_one();
-        }
+        self.rewound.met(lease.and_then(|lease| lease.metadata.resource_version.as_deref()));
     }
 
     /// Whoever holds the lease puts it down to the owner of all that is published, so that it goes with an uninstallation.
@@ -342,21 +320,6 @@ mod tests {
         assert_eq!(decide(None, "me", &seen, after(16)), Step::Create);
         seen.look(Some(&lease("")), "me");
         assert_eq!(decide(None, "me", &seen, start), Step::Create);
-    }
-
-    #[test]
-    fn a_version_that_is_lower_than_one_before_says_that_the_state_went_back() {
-        let highest = HighestVersion::default();
-        for (version, goes_back) in [
-            (Some("9"), false),
-            (Some("9"), false),
-            (None, false),
-            (Some("x"), false),
-            (Some("10"), false),
-            (Some("9"), true),
-        ] {
-            assert_eq!(highest.goes_back(version), goes_back, "{version:?}");
-        }
     }
 
     #[test]

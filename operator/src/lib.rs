@@ -17,6 +17,7 @@ pub mod process;
 pub mod publish;
 mod randomness;
 pub mod reconcile;
+pub mod rewound;
 pub mod rollout;
 pub mod settings;
 pub mod status;

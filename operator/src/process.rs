@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kube::Client;
+use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use sluicegate_config::compile::{DeniedNetworks, PriceList};
 use tokio::net::TcpListener;
@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::owner::OwnerReporter;
 use crate::publish::Publisher;
 use crate::reconcile::Reconciler;
+use crate::rewound::Rewound;
 use crate::rollout::Rollout;
 use crate::settings::Run;
 use crate::status::GatewayId;
@@ -124,10 +125,14 @@ impl Operator {
         watches.start(&mut tasks);
         let (owner, client, leadership) = (Rc::clone(&self.owner), self.client.clone(), Rc::clone(&self.leadership));
         tasks.spawn_local(async move { owner.tell(&client, &leadership).await });
-        let candidate = Rc::new(self.candidate());
+        let rewound = Rc::<Rewound>::default();
+        let candidate = Rc::new(self.candidate(Rc::clone(&rewound)));
         if self.settings.leader_elect {
             let candidate = Rc::clone(&candidate);
             tasks.spawn_local(async move { candidate.contend().await });
+        } else {
+            let (rewound, client, namespace) = (Rc::clone(&rewound), self.client.clone(), self.namespace.clone());
+            tasks.spawn_local(async move { rewound.look_back(client, &namespace).await });
         }
         let keeper = self.keeper();
         tasks.spawn_local(async move { keeper.keep().await });
@@ -142,7 +147,7 @@ impl Operator {
         let is_rewound = tokio::select! {
             _ = end.recv() => false,
             _ = interrupt.recv() => false,
-            () = candidate.rewound() => true,
+            () = rewound.noticed() => true,
         };
         tracing::info!("the operator ends");
         // Whatever is being written ends or is cut: another replica, or the next start, ends in the same bytes.
@@ -156,14 +161,14 @@ impl Operator {
         Ok(())
     }
 
-    fn candidate(&self) -> Candidate {
+    fn candidate(&self, rewound: Rc<Rewound>) -> Candidate {
         let me = self.settings.identity.clone().unwrap_or_else(|| {
             let random = RandomState::new().build_hasher().finish();
             format!("{}-{random:016x}", self.settings.gateway)
         });
         let name = format!("sluicegate-operator-{}", self.settings.gateway);
-        Candidate::new(self.client.clone(), &self.namespace, name, me, Rc::clone(&self.leadership))
-            .owned_as_in(Rc::clone(&self.world))
+        let leases = Api::namespaced(self.client.clone(), &self.namespace);
+        Candidate::new(leases, name, me, Rc::clone(&self.leadership), rewound).owned_as_in(Rc::clone(&self.world))
     }
 
     fn keeper(&self) -> TokenKeeper {

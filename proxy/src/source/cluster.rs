@@ -15,6 +15,7 @@ use kube::api::{Api, ListParams};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
+use sluicegate_config::api_server::{HighestVersion, LOOK_BACK, SILENCE, WATCH_SECONDS};
 use sluicegate_config::published::{
     CONTENT_LABEL, DATA_KEY, GATEWAY_LABEL, OBJECT_ANNOTATION, REVISION_ANNOTATION, TOKEN_KEY, WITHDRAWN_ANNOTATION,
 };
@@ -23,12 +24,6 @@ use tokio::sync::mpsc;
 use super::assembly::{Event, WatchKind};
 use super::published::Published;
 
-/// A watch is begun anew after so many seconds: a connection that died without a word goes unnoticed for little longer.
-const WATCH: u32 = 45;
-/// The API server says something on a connection that it was asked on within this time: longer than a watch lasts, with nothing to tell.
-const SILENCE: Duration = Duration::from_secs(WATCH as u64 + 10);
-/// It is looked this often whether the cluster's state was put back to an earlier one: no watch tells of that, nor of anything after it.
-const LOOK_BACK: Duration = Duration::from_secs(60);
 /// Objects of a page of a list.
 const PAGE: u32 = 500;
 /// Events that wait to be taken in; the API server waits with further ones.
@@ -70,7 +65,8 @@ impl Cluster {
         // The API server is the cluster's own: a proxy on the way out (`HTTPS_PROXY`) is not on the way there.
         let mut client = Config::infer().await?;
         client.proxy_url = None;
-        let client = bounded(client);
+        // Nobody waits for ever on a connection that has died without a word.
+        (client.read_timeout, client.reset_reader_on_write) = (Some(SILENCE), true);
         let namespace = namespace.map_or_else(|| client.default_namespace.clone(), str::to_owned);
         Ok(Self { client, gateway: gateway.to_owned(), namespace })
     }
@@ -84,7 +80,7 @@ impl Cluster {
         let (words, heard) = mpsc::channel(WAITING);
         let settings = watcher::Config {
             label_selector: Some(format!("{GATEWAY_LABEL}={}", self.gateway)),
-            timeout: Some(WATCH),
+            timeout: Some(WATCH_SECONDS),
             page_size: Some(PAGE),
             ..watcher::Config::default()
         };
@@ -99,12 +95,6 @@ impl Cluster {
     pub(super) fn gateway(&self) -> &str {
         &self.gateway
     }
-}
-
-/// Nobody waits for ever on a connection that has died without a word: a question that hears nothing for so long is asked on another one.
-fn bounded(mut client: Config) -> Config {
-    (client.read_timeout, client.reset_reader_on_write) = (Some(SILENCE), true);
-    client
 }
 
 /// Follows one watch for as long as somebody listens. It lists anew where the cluster's state has gone back.
@@ -142,20 +132,6 @@ where
         if highest.goes_back(list.and_then(|list| list.metadata.resource_version).as_deref()) {
             return;
         }
-    }
-}
-
-/// The highest version that was met.
-#[derive(Debug, Default)]
-struct HighestVersion(u64);
-
-impl HighestVersion {
-    /// One more is met. True if it is lower than one before.
-    fn goes_back(&mut self, version: Option<&str>) -> bool {
-        let Some(version) = version.and_then(|version| version.parse().ok()) else { return false };
-        let is_lower = version < self.0;
-        self.0 = self.0.max(version);
-        is_lower
     }
 }
 
@@ -278,32 +254,4 @@ fn describe(error: &watcher::Error) -> String {
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_that_died_without_a_word_is_noticed_within_two_minutes_and_a_quiet_watch_is_not_cut() {
-        let client = bounded(Config::new(http::Uri::from_static("https://api")));
-        let (silence, lasts) = (client.read_timeout.unwrap().as_secs(), u64::from(WATCH));
-        // The watch, which is silent for a little longer than it lasts at the most, and then one question on another dead connection.
-        assert!(lasts + 5 < silence && lasts + 5 + silence < 120 && client.reset_reader_on_write);
-    }
-
-    #[test]
-    fn a_version_that_is_lower_than_one_before_says_that_the_state_went_back() {
-        let mut highest = HighestVersion::default();
-        for (version, goes_back) in [
-            (Some("9"), false),
-            (Some("9"), false),
-            (None, false),
-            (Some("x"), false),
-            (Some("10"), false),
-            (Some("9"), true),
-        ] {
-            assert_eq!(highest.goes_back(version), goes_back, "{version:?}");
-        }
-    }
 }
