@@ -5,9 +5,7 @@
 //! and one whose stream ends before its provider has said what it used: that one in a few places only, at a cost that does not grow.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -73,19 +71,9 @@ pub fn tokens_of_body(body: &[u8]) -> u64 {
 /// of Google's. 1 where it says nothing that can be read. Of a member that stands there twice the larger counts.
 #[must_use]
 pub fn answers_of_body(body: &[u8]) -> u64 {
-    if !may_say_how_many(body) {
-        return 1;
-    }
     let asked = serde_json::from_slice::<AnswerCounts>(body).unwrap_or_default();
     let own = asked.n.max(asked.best_of).max(asked.candidates).max(1);
     own.saturating_mul(asked.prompts.max(1))
-}
-
-/// True if one of those names may be in it, an escaped one too: a look that costs little where hardly anybody says it.
-fn may_say_how_many(body: &[u8]) -> bool {
-    static NAMES: LazyLock<[Finder<'static>; 5]> =
-        LazyLock::new(|| ["\"n\"", "best_of", "andidate", "\"prompt\"", "\\u"].map(Finder::new));
-    NAMES.iter().any(|name| name.find(body).is_some())
 }
 
 /// The numbers in a call that say how many answers it asks for.

@@ -40,6 +40,8 @@ pub struct SeenMarks {
     pub(crate) system: bool,
     /// Members that name a model, or may.
     pub(crate) models: bool,
+    /// Members of the body itself that say how many answers are asked for, or may.
+    pub(crate) answers: bool,
     /// True if not all of it is ASCII.
     wide: bool,
 }
@@ -54,6 +56,12 @@ impl SeenMarks {
     #[must_use]
     pub const fn may_name_models(self) -> bool {
         self.models
+    }
+
+    /// True if the body may ask for more than one answer.
+    #[must_use]
+    pub const fn may_ask_for_several(self) -> bool {
+        self.answers
     }
 
     /// Looks for them in a body that nobody has looked at yet. One that is no JSON object has none.
@@ -84,7 +92,10 @@ enum AwaitedText {
 impl MarkWatch {
     /// A name among the members of the body itself.
     pub(crate) fn top(&mut self, name: &[u8]) {
-        self.seen.models |= matches!(name, b"fallbacks" | b"models") || name.contains(&b'\\');
+        let is_escaped = name.contains(&b'\\');
+        self.seen.models |= matches!(name, b"fallbacks" | b"models") || is_escaped;
+        self.seen.answers |=
+            matches!(name, b"n" | b"best_of" | b"prompt" | b"candidateCount" | b"candidate_count") || is_escaped;
     }
 }
 

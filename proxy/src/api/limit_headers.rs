@@ -1,5 +1,6 @@
 //! The headers by which vendors say how limits stand, as a table.
 
+use http::HeaderName;
 use sluicegate_config::LimitUnit;
 use sluicegate_dialects::Dialect;
 
@@ -16,30 +17,57 @@ pub(crate) const fn sends_a_bill(dialect: Dialect) -> bool {
     matches!(dialect, Dialect::AnthropicMessages)
 }
 
-/// The headers by which a vendor says how a limit stands: the limit, what remains, when all is there again.
-pub(crate) const fn names(dialect: Dialect, unit: LimitUnit) -> Option<[&'static str; 3]> {
-    macro_rules! anthropic {
-        ($unit:literal) => {
-            Some([
-                concat!("anthropic-ratelimit-", $unit, "-limit"),
-                concat!("anthropic-ratelimit-", $unit, "-remaining"),
-                concat!("anthropic-ratelimit-", $unit, "-reset"),
-            ])
-        };
-    }
+/// The headers by which a vendor says how the limits of one unit stand.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LimitHeaders {
+    /// The limit.
+    pub(crate) limit: HeaderName,
+    /// The rest of it.
+    pub(crate) remaining: HeaderName,
+    /// The time when all of it is there again, or until then.
+    pub(crate) reset: HeaderName,
+}
+
+macro_rules! anthropic {
+    ($unit:literal) => {
+        LimitHeaders {
+            limit: HeaderName::from_static(concat!("anthropic-ratelimit-", $unit, "-limit")),
+            remaining: HeaderName::from_static(concat!("anthropic-ratelimit-", $unit, "-remaining")),
+            reset: HeaderName::from_static(concat!("anthropic-ratelimit-", $unit, "-reset")),
+        }
+    };
+}
+
+macro_rules! openai {
+    ($unit:literal) => {
+        LimitHeaders {
+            limit: HeaderName::from_static(concat!("x-ratelimit-limit-", $unit)),
+            remaining: HeaderName::from_static(concat!("x-ratelimit-remaining-", $unit)),
+            reset: HeaderName::from_static(concat!("x-ratelimit-reset-", $unit)),
+        }
+    };
+}
+
+static ANTHROPIC_REQUESTS: LimitHeaders = anthropic!("requests");
+static ANTHROPIC_TOKENS: LimitHeaders = anthropic!("tokens");
+static ANTHROPIC_INPUT: LimitHeaders = anthropic!("input-tokens");
+static ANTHROPIC_OUTPUT: LimitHeaders = anthropic!("output-tokens");
+static OPENAI_REQUESTS: LimitHeaders = openai!("requests");
+static OPENAI_TOKENS: LimitHeaders = openai!("tokens");
+
+/// The headers by which a vendor says how its limits of this unit stand; `None`: it has none.
+pub(crate) fn names(dialect: Dialect, unit: LimitUnit) -> Option<&'static LimitHeaders> {
     match (dialect, unit) {
         // No vendor limits money, and tokens are something else.
         (_, LimitUnit::Cost) => None,
-        (Dialect::AnthropicMessages, LimitUnit::Requests) => anthropic!("requests"),
-        (Dialect::AnthropicMessages, LimitUnit::Tokens) => anthropic!("tokens"),
-        (Dialect::AnthropicMessages, LimitUnit::InputTokens) => anthropic!("input-tokens"),
-        (Dialect::AnthropicMessages, LimitUnit::OutputTokens) => anthropic!("output-tokens"),
+        (Dialect::AnthropicMessages, LimitUnit::Requests) => Some(&ANTHROPIC_REQUESTS),
+        (Dialect::AnthropicMessages, LimitUnit::Tokens) => Some(&ANTHROPIC_TOKENS),
+        (Dialect::AnthropicMessages, LimitUnit::InputTokens) => Some(&ANTHROPIC_INPUT),
+        (Dialect::AnthropicMessages, LimitUnit::OutputTokens) => Some(&ANTHROPIC_OUTPUT),
         (Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses, LimitUnit::Requests) => {
-            Some(["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"])
+            Some(&OPENAI_REQUESTS)
         }
-        (Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses, _) => {
-            Some(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"])
-        }
+        (Dialect::OpenAiChat | Dialect::OpenAiCompletions | Dialect::OpenAiResponses, _) => Some(&OPENAI_TOKENS),
         // Google, Amazon and Cohere have none.
         (Dialect::Gemini | Dialect::BedrockInvoke | Dialect::BedrockConverse | Dialect::CohereChat, _) => None,
     }

@@ -163,17 +163,15 @@ fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u6
     let fresh = Usage { input, output, ..Usage::default() };
     let reasoned = Usage { reasoning: output, ..fresh };
     let written = Usage { cache_write: input, ..reasoned };
-    let media = Usage {
-        audio_input: if audio { input } else { 0 },
-        audio_output: if audio { output } else { 0 },
-        image_input: if images && !audio { input } else { 0 },
-        image_output: if images && !audio { output } else { 0 },
-        ..fresh
-    };
-    let for_an_hour = Usage { cache_write_1h: if hour { input } else { 0 }, ..written };
+    let sound = audio.then_some(Usage { audio_input: input, audio_output: output, ..fresh });
+    let pictures = (images && !audio).then_some(Usage { image_input: input, image_output: output, ..fresh });
+    let for_an_hour = hour.then_some(Usage { cache_write_1h: input, ..written });
     let tiers = [Some(ServiceTier::Standard), priority.then_some(ServiceTier::Priority)];
-    let ways = [fresh, reasoned, written, media, for_an_hour].into_iter();
-    let costs = ways.flat_map(|usage| tiers.into_iter().flatten().map(move |tier| Usage { tier, ..usage }));
+    let ways = [Some(fresh), Some(reasoned), Some(written), sound, pictures, for_an_hour];
+    let costs = ways
+        .into_iter()
+        .flatten()
+        .flat_map(|usage| tiers.into_iter().flatten().map(move |tier| Usage { tier, ..usage }));
     costs.filter_map(|usage| cost(&usage, price)).map(|cost| cost.0).max().unwrap_or_default()
 }
 

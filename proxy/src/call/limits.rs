@@ -295,7 +295,6 @@ fn typical(call: &InboundCall, (limit, key): (&PreparedLimit, &LimitKey), answer
 /// Says how the limits stand, as the vendor of the caller's dialect does. What the provider says of its own in such headers goes:
 /// beside the gateway's nobody could tell whose is whose.
 pub(super) fn tell(headers: &mut HeaderMap, dialect: Dialect, all: &[Told]) {
-    let now = SystemTime::now();
     if all.iter().any(|told| names(dialect, told.unit).is_some()) {
         let other = |name: &&HeaderName| BEGINNINGS.iter().any(|beginning| name.as_str().starts_with(beginning));
         while let Some(name) = headers.keys().find(other).cloned() {
@@ -304,19 +303,19 @@ pub(super) fn tell(headers: &mut HeaderMap, dialect: Dialect, all: &[Told]) {
     }
     tell_money(headers, all);
     for told in all {
-        let Some([limit, remaining, reset]) = names(dialect, told.unit) else { continue };
+        let Some(own) = names(dialect, told.unit) else { continue };
         // Of several the tightest counts.
-        let is_tighter = all
-            .iter()
-            .any(|other| names(dialect, other.unit) == names(dialect, told.unit) && other.remaining < told.remaining);
-        if is_tighter {
+        let is_tighter = |other: &Told| {
+            other.remaining < told.remaining && names(dialect, other.unit).is_some_and(|name| std::ptr::eq(name, own))
+        };
+        if all.iter().any(is_tighter) {
             continue;
         }
-        let when = if says_a_time(dialect) { at(now, told.reset) } else { span(told.reset) };
-        headers.insert(HeaderName::from_static(limit), HeaderValue::from(told.amount));
-        headers.insert(HeaderName::from_static(remaining), HeaderValue::from(told.remaining));
+        let when = if says_a_time(dialect) { at(SystemTime::now(), told.reset) } else { span(told.reset) };
+        headers.insert(own.limit.clone(), HeaderValue::from(told.amount));
+        headers.insert(own.remaining.clone(), HeaderValue::from(told.remaining));
         if let Ok(when) = HeaderValue::try_from(when) {
-            headers.insert(HeaderName::from_static(reset), when);
+            headers.insert(own.reset.clone(), when);
         }
     }
 }
@@ -341,17 +340,27 @@ fn at(now: SystemTime, after: Duration) -> String {
 
 /// A span as OpenAI says it: `6m0s`, `1s`, `120ms`.
 fn span(span: Duration) -> String {
-    let millis = span.as_millis();
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::with_capacity(24);
+    // Of each call: what `format` does for it would be a tenth of all that is told.
+    let mut put = |number: u64, unit: &str| {
+        text.push_str(itoa::Buffer::new().format(number));
+        text.push_str(unit);
+    };
     if millis < 1_000 {
-        return format!("{millis}ms");
+        put(millis, "ms");
+        return text;
     }
     let seconds = millis.div_ceil(1_000);
     let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{rest}s"),
-        (0, _) => format!("{minutes}m{rest}s"),
-        _ => format!("{hours}h{minutes}m{rest}s"),
+    if hours > 0 {
+        put(hours, "h");
     }
+    if hours > 0 || minutes > 0 {
+        put(minutes, "m");
+    }
+    put(rest, "s");
+    text
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ impl InboundCall {
 
     /// The number of answers that it asks for.
     pub(super) fn answers(&self) -> u64 {
+        if !self.peek.marks.may_ask_for_several() {
+            return 1;
+        }
         *self.size.answers.get_or_init(|| estimate::answers_of_body(&self.body))
     }
 

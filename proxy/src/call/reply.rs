@@ -106,10 +106,12 @@ fn finish_head(context: &CallContext, version: Version, headers: &mut HeaderMap)
     if let Some(most) = context.clamped() {
         headers.insert(X_MAX_TOKENS, HeaderValue::from(most));
     }
-    if !context.limits().is_empty() {
-        limits::tell(headers, context.caller.dialect, context.limits());
+    let (limits, budgets) = (context.limits(), context.budgets());
+    headers.reserve(3 * (limits.len() + budgets.len()));
+    if !limits.is_empty() {
+        limits::tell(headers, context.caller.dialect, limits);
     }
-    budgets::tell(headers, context.budgets());
+    budgets::tell(headers, budgets);
     if version < Version::HTTP_2 && context.worker.leaving() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -4,9 +4,8 @@
 //! It counts in Redis until a window after the lease's end, so that no window has more than the amount whenever
 //! within the lease a call takes its part. The rest goes back at its end.
 
-use std::collections::HashMap;
-
 use super::heat::{AskTurn, Heat};
+use super::key_map::KeyMap;
 use super::pending::{Correction, SharedSlot};
 use super::prepared::LimitKey;
 use super::window::Terms;
@@ -61,7 +60,7 @@ struct HotKey {
 
 /// The leases of one worker.
 #[derive(Debug, Default)]
-pub(super) struct LimitLeases(HashMap<LimitKey, HotKey>);
+pub(super) struct LimitLeases(KeyMap<LimitKey, HotKey>);
 
 /// The life of a lease of a limit; `None`: its window is too short.
 pub(super) const fn life(span: u64) -> Option<u64> {

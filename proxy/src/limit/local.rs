@@ -14,6 +14,7 @@ use sluicegate_config::rollout::{BudgetUse, Exceeded};
 
 use super::budget::SharedBudgets;
 use super::fleet::Fleet;
+use super::key_map::KeyMap;
 use super::prepared::{LimitKey, PreparedLimit};
 use super::prompts::PromptRatios;
 use super::window::{Full, SlidingWindow, TakenSlot, Terms};
@@ -68,7 +69,7 @@ impl Default for SharedLimits {
 
 #[derive(Debug, Default)]
 struct Shard {
-    keys: HashMap<LimitKey, LocalCount>,
+    keys: KeyMap<LimitKey, LocalCount>,
     /// Of keys that there is no room for.
     others: LocalCount,
     swept: u64,

@@ -12,6 +12,7 @@ mod fleet;
 pub(crate) mod fuzzing;
 mod heat;
 mod hold;
+mod key_map;
 mod leases;
 mod limiter;
 mod local;

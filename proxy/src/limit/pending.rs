@@ -1,8 +1,7 @@
 //! The things that a worker has still to tell Redis: what calls used of what they took, and what was taken while Redis was away. Bounded: what
 //! does not fit stays as it was counted, which is on the safe side.
 
-use std::collections::HashMap;
-
+use super::key_map::KeyMap;
 use super::prepared::LimitKey;
 use super::window::Terms;
 
@@ -38,7 +37,7 @@ pub(super) struct PendingKey {
 
 /// All that is to be told.
 #[derive(Debug, Default)]
-pub(super) struct Pending(HashMap<LimitKey, PendingKey>);
+pub(super) struct Pending(KeyMap<LimitKey, PendingKey>);
 
 impl Pending {
     /// Adds something. `false`: there is no room for it.
@@ -93,7 +92,7 @@ impl Pending {
     }
 
     /// All of it.
-    pub(super) fn take(&mut self) -> HashMap<LimitKey, PendingKey> {
+    pub(super) fn take(&mut self) -> KeyMap<LimitKey, PendingKey> {
         std::mem::take(&mut self.0)
     }
 }

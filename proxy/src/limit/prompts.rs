@@ -3,10 +3,11 @@
 //! An estimate goes by letters, and is off by a half for some tokenizers and languages. What is reserved by it is to be enough for most
 //! calls: what is learnt moves up fast and down slowly, so that about nine of ten prompts are no longer than it says.
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use foldhash::fast::RandomState;
 
 /// Models that are known at once; of two that fall together the later one begins anew.
 const PLACES: usize = 1_024;
@@ -31,7 +32,7 @@ pub(crate) struct PromptRatios {
 
 impl Default for PromptRatios {
     fn default() -> Self {
-        Self { places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::new() }
+        Self { places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::default() }
     }
 }
 

@@ -3,11 +3,12 @@
 //! A batch names the one before it. Where Redis has not booked that one, its master was lost before a replica had heard it: then it
 //! is told again, out of what was told lately. Bounded: what does not fit stays as it was reserved.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::key_map::KeyMap;
 use super::period::BudgetPlace;
 use super::prepared::AboutBudget;
 
@@ -80,7 +81,7 @@ pub(super) enum Heard {
 /// A worker's queues.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    places: HashMap<BudgetPlace, PlaceQueue>,
+    places: KeyMap<BudgetPlace, PlaceQueue>,
     entries: usize,
     number: u64,
 }

@@ -1,7 +1,7 @@
 //! The part of budgets that all workers of this process share: what was spent where nobody else counts, what Redis last said and what was taken
 //! without it since, and the counts of what became of it all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,7 @@ use sluicegate_config::BudgetUnit;
 use sluicegate_config::rollout::{BudgetUse, Exceeded, SubjectsUse};
 
 use super::super::fleet::Fleet;
+use super::super::key_map::KeyMap;
 use super::super::prepared::LimitKey;
 use super::later::LateCalls;
 use super::period::BudgetPlace;
@@ -47,7 +48,7 @@ pub(super) enum CheckOutcome {
 /// The part that all workers share.
 #[derive(Debug)]
 pub struct SharedBudgets {
-    shards: [Mutex<HashMap<LimitKey, BudgetCount>>; SHARDS],
+    shards: [Mutex<KeyMap<LimitKey, BudgetCount>>; SHARDS],
     pub(super) counts: BudgetCounts,
     pub(super) fleet: Arc<Fleet>,
     alerts: Mutex<BTreeMap<(Arc<str>, u8), u64>>,
@@ -316,7 +317,7 @@ impl SharedBudgets {
         (place.period.start == count.start).then(|| ask(count))
     }
 
-    fn shard(&self, key: &LimitKey) -> MutexGuard<'_, HashMap<LimitKey, BudgetCount>> {
+    fn shard(&self, key: &LimitKey) -> MutexGuard<'_, KeyMap<LimitKey, BudgetCount>> {
         let ([first, ..], [byte, ..]) = (&self.shards, key.0);
         let shard = self.shards.get(usize::from(byte) % SHARDS).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)

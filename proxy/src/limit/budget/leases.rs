@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::heat::{AskTurn, Heat};
+use super::super::key_map::KeyMap;
 use super::batches::Entry;
 use super::period::BudgetPlace;
 use super::prepared::AboutBudget;
@@ -75,7 +76,7 @@ struct HotBudget {
 /// The leases of one worker.
 #[derive(Debug)]
 pub(super) struct BudgetLeases {
-    places: HashMap<BudgetPlace, HotBudget>,
+    places: KeyMap<BudgetPlace, HotBudget>,
     begun: Instant,
 }
 
@@ -87,7 +88,7 @@ pub(super) type LeaseNews = (BudgetPlace, Arc<AboutBudget>, Entry);
 
 impl Default for BudgetLeases {
     fn default() -> Self {
-        Self { places: HashMap::new(), begun: Instant::now() }
+        Self { places: KeyMap::default(), begun: Instant::now() }
     }
 }
 
