@@ -1,6 +1,7 @@
 //! The beat of what keeps counts in Redis: how long what calls used is gathered, when a refusal is looked at again, and the loop by which
 //! a worker tells what there is to tell. Rate limits and budgets have the same.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -12,6 +13,8 @@ pub(super) const GATHER: Duration = Duration::from_millis(20);
 pub(super) const TOLD: Duration = GATHER.saturating_mul(2);
 /// The time after which it is told again that could not be told.
 pub(super) const AGAIN: Duration = Duration::from_millis(100);
+/// What is left when a worker ends is told for so long: what Redis does not hear of by then it counts as it was taken.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// It is looked this often whether there is something to say.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -34,6 +37,8 @@ pub(super) async fn look_twice<T, F: Future<Output = T>>(
 #[derive(Debug, Default)]
 pub(super) struct Teller {
     wake: Notify,
+    ends: Cell<bool>,
+    ended: Notify,
 }
 
 impl Teller {
@@ -42,14 +47,31 @@ impl Teller {
         self.wake.notify_one();
     }
 
-    /// Tells what there is, for ever. `tell` says `false` where something is left.
+    /// True once the worker ends.
+    pub(super) fn ends(&self) -> bool {
+        self.ends.get()
+    }
+
+    /// The worker ends: what is left is told at once. Waits until it is, as long as Redis answers soon.
+    pub(super) async fn finish(&self) {
+        self.ends.set(true);
+        self.wake();
+        let _ = timeout(FAREWELL, self.ended.notified()).await;
+    }
+
+    /// Tells what there is, until the worker ends. `tell` says `false` where something is left.
     pub(super) async fn run(&self, tell: impl AsyncFn() -> bool) {
         loop {
-            if timeout(LOOK, self.wake.notified()).await.is_ok() {
+            let is_woken = timeout(LOOK, self.wake.notified()).await.is_ok();
+            let is_last = self.ends();
+            if is_woken && !is_last {
                 sleep(GATHER).await;
             }
             while !tell().await {
                 sleep(AGAIN).await;
+            }
+            if is_last {
+                return self.ended.notify_one();
             }
         }
     }
@@ -90,5 +112,22 @@ mod tests {
             () = done.notified() => {}
         }
         assert_eq!(told.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_or_left_when_the_worker_ends_is_told_to_the_end() {
+        let (teller, left) = (Teller::default(), Cell::new(2_u32));
+        let tell = async || {
+            sleep(AGAIN).await;
+            let is_last = teller.ends();
+            left.set(left.get() - u32::from(is_last && left.get() > 0));
+            left.get() == 0 || !is_last
+        };
+        let leave = async {
+            sleep(LOOK + AGAIN / 2).await;
+            teller.finish().await;
+        };
+        tokio::join!(teller.run(tell), leave);
+        assert_eq!(left.get(), 0);
     }
 }

@@ -324,9 +324,10 @@ impl Limiter {
         self.teller.wake();
     }
 
-    /// Gives back what is left of leases that have ended; looks again soon where others live.
+    /// Gives back what is left of leases that have ended, and of all when the worker ends; looks again soon where others live.
     fn end_leases(&self) {
-        let ended = self.leases.borrow_mut().ended(self.shared.now());
+        let now = if self.teller.ends() { u64::MAX } else { self.shared.now() };
+        let ended = self.leases.borrow_mut().ended(now);
         ended.iter().for_each(|(key, terms, rest)| self.tell((key, *terms), *rest));
         if self.leases.borrow().is_live() {
             self.teller.wake();
@@ -360,7 +361,14 @@ impl Limiter {
         }
     }
 
-    /// Tells Redis what there is to tell, for ever.
+    /// The worker ends, and no call of it lives: waits until Redis has heard of all that they used, as long as it answers soon.
+    pub(crate) async fn finish(&self) {
+        if self.redis.is_some() {
+            self.teller.finish().await;
+        }
+    }
+
+    /// Tells Redis what there is to tell, until the worker ends.
     pub(crate) async fn run(&self) {
         let Some(redis) = &self.redis else { return };
         let tell = async || {

@@ -76,10 +76,13 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
         let learning = (number == 0).then(|| tokio::task::spawn_local(async move { learner.run().await }));
         let going_on = Rc::clone(&worker);
         let background = tokio::task::spawn_local(async move { going_on.background.run().await });
+        let limiter = Rc::clone(&worker.limiter);
+        // It ends by itself.
+        tokio::task::spawn_local(async move { limiter.run().await });
         let (limiter, leases) = (Rc::clone(&worker.limiter), Rc::clone(&worker.leases));
         let telling = tokio::task::spawn_local(async move {
             let share = |whole| limiter.shared().share_of(whole);
-            tokio::join!(limiter.run(), limiter.budgets().run(), leases.run(share))
+            tokio::join!(limiter.budgets().run(), leases.run(share))
         });
         tokio::select! {
             () = accept_until_closing(ports, &worker, &table, lifecycle.subscribe()) => {}
@@ -108,7 +111,7 @@ fn run(number: usize, ports: BoundPorts, shared: Arc<ProcessShared>, mut post: P
         telling.abort();
         // Until it is dropped, it may have something under way.
         drop(telling.await);
-        tokio::join!(worker.limiter.budgets().finish(), worker.leases.finish());
+        tokio::join!(worker.limiter.finish(), worker.limiter.budgets().finish(), worker.leases.finish());
         Ok(())
     })
 }

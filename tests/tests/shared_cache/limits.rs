@@ -215,6 +215,29 @@ async fn tokens_are_settled_for_all_proxies_by_what_was_used() {
 }
 
 #[tokio::test]
+async fn what_the_last_calls_used_is_told_before_a_proxy_stops() {
+    let (cluster, upstream) = (RedisCluster::start().unwrap(), upstream());
+    let text = manifests(&upstream, "{per: Route, unit: Tokens, amount: 100000, window: 1h}");
+    let watching = proxies(1, &cluster, &text).remove(0);
+    let left = |answer: &Answer| answer.header("x-ratelimit-remaining-tokens").parse::<u64>().unwrap();
+    let first = ask(&watching.client(), "a", 10).await.unwrap();
+    let reserved = 100_000 - left(&first);
+    // Each has taken far more than it used when its proxy is told to stop, at once and within the time that is gathered.
+    for (round, pause) in [0, 5, 15].into_iter().enumerate() {
+        let mut stopped = proxies(1, &cluster, &text).remove(0);
+        let answer = ask(&stopped.client(), "a", 20_000).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        stopped.terminate().unwrap();
+        assert!(stopped.ended().await.unwrap().success());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let used = 100_000 - left(&ask(&watching.client(), "a", 10).await.unwrap()) - reserved;
+        // Calls of five tokens each: two in each round, and the first.
+        assert_eq!(used, 5 * (2 * round as u64 + 2), "told to stop {pause} ms behind its answer's end");
+    }
+}
+
+#[tokio::test]
 async fn a_calls_own_reservation_refuses_no_call_that_follows_its_answer() {
     let (cluster, upstream) = (RedisCluster::start().unwrap(), upstream());
     let limit = "{per: Header, header: x-lane, unit: Tokens, amount: 1000, window: 1h}";

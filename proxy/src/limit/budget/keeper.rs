@@ -22,9 +22,6 @@ use super::prepared::{AboutBudget, PreparedBudget};
 use super::script::{Granted, SpendAnswer, SpendRequest, SpendScript};
 use crate::redis::{RedisClient, Unanswered};
 
-/// A worker that ends waits no longer for Redis to hear what its calls cost.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// An answer that nobody fetches for so long is never counted.
 const LATEST: Duration = Duration::from_secs(30 * 86_400);
 
@@ -403,7 +400,7 @@ impl BudgetKeeper {
             }
         };
         // What Redis does not hear of stays reserved until its deadline.
-        let _ = tokio::time::timeout(FAREWELL, telling).await;
+        let _ = tokio::time::timeout(beat::FAREWELL, telling).await;
     }
 
     /// Tells one batch of each place. `false`: something was not heard.
