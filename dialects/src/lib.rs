@@ -2,7 +2,6 @@
 //!
 //! Nothing here reads a clock, the environment or a socket. Bytes in, values out, and back.
 
-mod account_trouble;
 mod answered_by;
 mod anthropic_messages;
 mod bedrock_converse;
@@ -39,6 +38,7 @@ mod mark;
 mod meaning;
 mod model_list;
 mod named_files;
+mod not_callers;
 mod object_list;
 pub mod observe;
 mod open_api;

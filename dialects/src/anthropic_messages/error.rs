@@ -3,9 +3,9 @@
 //! The words and codes are those of platform.claude.com/docs/en/api/errors; the kinds that page has no word for take
 //! `invalid_request_error`, which it gives to all other 4xx.
 
-use crate::account_trouble;
 use crate::codec::NO_THREADS;
 use crate::hub::{ErrorKind, ProviderError};
+use crate::not_callers;
 use crate::overflow;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -63,7 +63,7 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
         API if status >= 400 => by_status(status),
         word => by_word(word).unwrap_or_else(|| by_status(status)),
     };
-    overflow::recognised(account_trouble::recognised(ProviderError {
+    overflow::recognised(not_callers::recognised(ProviderError {
         kind,
         message: message.into_owned(),
         r#type: (!r#type.is_empty()).then(|| r#type.into_owned()),

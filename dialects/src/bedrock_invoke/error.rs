@@ -41,6 +41,8 @@ const TABLE: [(ErrorKind, u16, &str); 26] = [
     (ErrorKind::Overloaded, 429, "ModelNotReadyException"),
     (ErrorKind::Unavailable, 503, UNAVAILABLE),
 ];
+/// The beginning of what is said, as of a caller's mistake, of a model that is not there (any more).
+const NO_MODEL: &str = "The provided model identifier is invalid";
 const VALIDATION: &str = "ValidationException";
 const UNAVAILABLE: &str = "ServiceUnavailableException";
 
@@ -62,6 +64,8 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     let name = name.map(|name| bare(&name).to_owned());
     let kind = name.as_deref().and_then(kind_of).unwrap_or_else(|| by_status(status));
     let message = message.unwrap_or_else(|| ProviderError::unreadable(kind, status).message);
+    let is_gone = kind == ErrorKind::InvalidRequest && message.starts_with(NO_MODEL);
+    let kind = if is_gone { ErrorKind::NotFound } else { kind };
     overflow::recognised(ProviderError { kind, message, r#type: name, code: None, param: None })
 }
 
@@ -159,6 +163,7 @@ mod tests {
         for (status, body, kind) in [
             (429, r#"{"message":"Too many tokens, please wait before trying again."}"#, ErrorKind::RateLimit),
             (400, r#"{"message":"bad"}"#, ErrorKind::InvalidRequest),
+            (400, r#"{"message":"The provided model identifier is invalid."}"#, ErrorKind::NotFound),
             (
                 400,
                 r#"{"__type":"com.amazon.coral.service#ServiceQuotaExceededException:http://x/","message":"a"}"#,

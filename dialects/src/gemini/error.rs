@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::account_trouble;
 use crate::hub::{ErrorKind, ProviderError};
 use crate::json::Writer;
+use crate::not_callers;
 use crate::overflow;
 
 /// Messages are cut here (bytes).
@@ -107,7 +107,7 @@ pub(crate) fn decode(status: u16, body: &[u8]) -> ProviderError {
     // These two words stand for every status that has none of its own.
     let word = text("status").filter(|word| !matches!(*word, INVALID | "INTERNAL"));
     let kind = by_details(details).or_else(|| word.and_then(by_word)).unwrap_or_else(|| by_status(status));
-    overflow::recognised(account_trouble::recognised(ProviderError {
+    overflow::recognised(not_callers::recognised(ProviderError {
         kind,
         message: shortened(message),
         r#type: text("status").map(str::to_owned),

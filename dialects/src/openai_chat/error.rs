@@ -4,10 +4,10 @@
 
 use serde_json::Value;
 
-use crate::account_trouble;
 use crate::content_policy;
 use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
 use crate::json::Writer;
+use crate::not_callers;
 use crate::overflow;
 
 /// Messages are cut here (bytes): some providers quote the whole request back.
@@ -110,7 +110,7 @@ pub(super) fn decode_value(status: u16, value: &Value) -> ProviderError {
     let words = [code.as_deref(), r#type.as_deref(), deeper];
     let kind = words.into_iter().flatten().find_map(kind_of_word).unwrap_or_else(|| kind_of_status(status));
     let error = ProviderError { kind, message: shortened(message), r#type, code, param: word("param") };
-    overflow::recognised(account_trouble::recognised(content_policy::recognised(error)))
+    overflow::recognised(not_callers::recognised(content_policy::recognised(error)))
 }
 
 /// True if an error body says that a prompt does not fit, as clients know it: by the code.
@@ -165,7 +165,9 @@ fn kind_of_word(word: &str) -> Option<ErrorKind> {
         "rate_limit_exceeded" | "rate_limit_error" | "too_many_requests" => ErrorKind::RateLimit,
         "invalid_api_key" | "authentication_error" => ErrorKind::Authentication,
         "permission_error" => ErrorKind::Permission,
-        "model_not_found" | "not_found_error" => ErrorKind::NotFound,
+        "model_not_found" | "model_decommissioned" | "unavailable_model" | "invalid_model" | "not_found_error" => {
+            ErrorKind::NotFound
+        }
         "overloaded" | "overloaded_error" | "engine_overloaded" | "engine_overloaded_error" | "provider_overloaded" => {
             ErrorKind::Overloaded
         }

@@ -339,7 +339,8 @@ impl Attempt<'_> {
         let error = failure::read(dialect, (status, &headers), &body);
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         let is_for_anybody = self.call.operation.generates() && !self.call.is_bound();
-        let decision = retry_policy::of_missing_model(decision, (status, is_for_anybody));
+        let decision =
+            retry_policy::of_missing_model(decision, (retry_policy::meant(status, error.kind), is_for_anybody));
         let decision = foreign_thoughts::judged(self.call, decision, (status, &error));
         let decision = self.decided(decision, error.kind);
         let key = open.key().cloned();

@@ -81,23 +81,24 @@ pub(super) fn status(
     RetryDecision { retry, ..judged }
 }
 
-/// The status of an answer as it is meant: some vendors say 400 of a key that they do not know, or of an account without money, others 403
-/// of what their content filter refuses, and Amazon says 424 of a model that has failed.
+/// The status of an answer as it is meant: some vendors say 400 of a key or a model that they do not know, or of an account without money,
+/// others 403 of what their content filter refuses, and Amazon says 424 of a model that has failed.
 pub(super) fn meant(status: StatusCode, kind: ErrorKind) -> StatusCode {
-    let is_about_us = matches!(
+    let is_no_bad_request = matches!(
         kind,
         ErrorKind::Authentication
             | ErrorKind::Billing
             | ErrorKind::Permission
             | ErrorKind::Quota
             | ErrorKind::RateLimit
+            | ErrorKind::NotFound
     );
     if is_credential(status) && kind == ErrorKind::InvalidRequest {
         return StatusCode::BAD_REQUEST;
     }
     let has_failed =
         status == StatusCode::FAILED_DEPENDENCY && matches!(kind, ErrorKind::Internal | ErrorKind::BadGateway);
-    if !has_failed && (status != StatusCode::BAD_REQUEST || !is_about_us) {
+    if !has_failed && (status != StatusCode::BAD_REQUEST || !is_no_bad_request) {
         return status;
     }
     StatusCode::from_u16(kind.status()).unwrap_or(status)
@@ -438,6 +439,19 @@ mod tests {
         let place = r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#;
         let judged = of(Dialect::Gemini, place);
         assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::None));
+    }
+
+    #[test]
+    fn a_vendor_that_says_400_of_a_model_it_has_no_longer_means_404() {
+        let gone = r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#;
+        let other = r#"{"error":{"message":"messages: must not be empty","type":"invalid_request_error"}}"#;
+        for (body, meant_as, retry) in [(gone, 404, Retry::OtherEndpoint), (other, 400, Retry::No)] {
+            let error = Dialect::OpenAiChat.decode_error(400, body.as_bytes());
+            let meant = meant(StatusCode::BAD_REQUEST, error.kind);
+            let judged = of_missing_model(of(400, &HeaderMap::new(), body), (meant, true));
+            assert_eq!((meant.as_u16(), judged.retry), (meant_as, retry), "{body}");
+            assert!(!judged.counts_against_circuit && judged.cooldown == Cooldown::None);
+        }
     }
 
     #[test]
