@@ -13,14 +13,14 @@ impl Source {
     /// many encoders put in.
     #[must_use]
     pub fn of_url(url: String) -> Self {
-        let scheme = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
-        let inline = url.get(5..).filter(|_| scheme).and_then(|rest| rest.split_once(',')).and_then(|(head, data)| {
-            let (head, coding) = head.rsplit_once(';')?;
-            let media_type = head.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            let mut data = data.to_owned();
-            data.retain(|byte| !byte.is_ascii_whitespace());
-            coding.trim().eq_ignore_ascii_case("base64").then_some(Self::Base64 { media_type, data })
-        });
+        let inline =
+            url.get(5..).filter(|_| is_data(&url)).and_then(|rest| rest.split_once(',')).and_then(|(head, data)| {
+                let (head, coding) = head.rsplit_once(';')?;
+                let media_type = head.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                let mut data = data.to_owned();
+                data.retain(|byte| !byte.is_ascii_whitespace());
+                coding.trim().eq_ignore_ascii_case("base64").then_some(Self::Base64 { media_type, data })
+            });
         inline.unwrap_or(Self::Url(url))
     }
 
@@ -46,11 +46,17 @@ impl Source {
             _ => "application/pdf",
         };
         match Self::of_url(data) {
-            Self::Url(url) if is_fetched(&url) => Self::Url(url),
+            // A `data:` URL in another coding stays one, for its writer to refuse.
+            Self::Url(url) if is_fetched(&url) || is_data(&url) => Self::Url(url),
             Self::Url(data) => Self::Base64 { media_type: media_type.to_owned(), data },
             inline => inline,
         }
     }
+}
+
+/// True if a URL holds its data itself.
+fn is_data(url: &str) -> bool {
+    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
 /// True if a URL is one that is fetched over HTTP.
@@ -68,6 +74,7 @@ mod tests {
     fn an_address_in_the_place_of_data_is_one() {
         let of = |data: &str| Source::of_file(data.to_owned(), Some("a.pdf"));
         assert!(matches!(of("HTTPS://e.com/a.pdf"), Source::Url(url) if url == "HTTPS://e.com/a.pdf"));
+        assert!(matches!(of("data:text/plain,hi"), Source::Url(url) if url == "data:text/plain,hi"));
         assert!(matches!(of("JVBERi0="), Source::Base64 { media_type, .. } if media_type == "application/pdf"));
         assert!(
             matches!(of("data:text/plain;base64,YQ=="), Source::Base64 { media_type, .. } if media_type == "text/plain")

@@ -334,6 +334,11 @@ fn sourced(source: &Source, draft: &mut Draft<'_>) -> Result<(), String> {
         Source::Base64 { media_type, data: _ } if media_type.is_empty() && !draft.same() => {
             return Err("the `data:` URL does not say its media type".to_owned());
         }
+        Source::Base64 { media_type, .. }
+            if media_type.starts_with("text/") && source.text().is_none() && !draft.same() =>
+        {
+            return Err("the data is not UTF-8 text in base64".to_owned());
+        }
         Source::Base64 { media_type, data } => inline(media_type, data, draft),
         Source::Url(url) if url.is_empty() && !draft.same() => return Err("the address is empty".to_owned()),
         Source::Url(url) => match url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")) {
