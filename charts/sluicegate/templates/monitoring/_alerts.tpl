@@ -58,6 +58,15 @@
     annotations:
       summary: {{ printf "A Redis node that %s shares answers through is away" $gateway | quote }}
       description: Calls go on, answered by providers; it costs money, not errors. Look after the Redis Cluster.
+  - alert: SluicegateRedisRefuses
+    expr: sum by (reason) {{ include "sluicegate.growth" (list . "sluicegate_redis_refusals_total" "" "10m") }} > 10
+    for: 10m
+    labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
+    annotations:
+      summary: {{ printf "Redis answers %s and says no" $gateway | quote }}
+      description: >-
+        It says {{ "{{ $labels.reason }}" }}: each proxy keeps to its share of limits and budgets, and answers are not shared. NOPERM and AUTH are the rights
+        and the password of its user (docs/install.md), OOM is a Redis that is full, READONLY one that is no master. The proxies' log has node and words.
   - alert: SluicegateCertificateEnds
     expr: min(sluicegate_tls_certificate_not_after_timestamp_seconds{ {{- $series }}}) - time() < 259200
     for: 10m
