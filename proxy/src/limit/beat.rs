@@ -13,7 +13,7 @@ pub(super) const GATHER: Duration = Duration::from_millis(20);
 pub(super) const TOLD: Duration = GATHER.saturating_mul(2);
 /// The time after which it is told again that could not be told.
 pub(super) const AGAIN: Duration = Duration::from_millis(100);
-/// What is left when a worker ends is told for so long: what Redis does not hear of by then it counts as it was taken.
+/// The longest that a worker tells what is left when it ends: what Redis does not hear of by then counts as it was taken.
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// It is looked this often whether there is something to say.
 const LOOK: Duration = Duration::from_millis(500);
