@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 CARGO := cargo
 export CARGO_TERM_COLOR ?= auto
+# A release's functions stand in an order (program/link-order.ld), for which each instance of a generic one needs a name of its own.
+RELEASE := RUSTFLAGS="$(strip $(RUSTFLAGS) -Csymbol-mangling-version=v0)" $(CARGO)
 
 .PHONY: help run build test test-kube test-keda exactness check fmt lint doc unit golden bench bench-control link-order image-size cluster-up cluster-down fuzz deny setup clean
 
@@ -15,7 +17,7 @@ run: ## the proxy on crds/examples/quickstart: no key, no cluster, no Redis
 	@tests/setup/quickstart.sh target/fast/sluicegate-proxy
 
 build: ## target/release/sluicegate, and the names of its two parts beside it
-	$(CARGO) build --release
+	$(RELEASE) build --release
 
 test: setup fmt lint doc unit ## everything a change must pass
 
@@ -32,8 +34,8 @@ test-keda: setup ## the chart's ScaledObject in the hands of KEDA, which is buil
 
 exactness: ## limits, budgets and places in every weather, by 50 consumers and 100 000 calls: half an hour (what `make test` does in short)
 	@tests/setup/packages.sh
-	$(CARGO) build --release --workspace --bins
-	SLUICEGATE_EXACTNESS=long $(CARGO) test --release -p sluicegate-tests --test exactness -- long --nocapture --test-threads 1
+	$(RELEASE) build --release --workspace --bins
+	SLUICEGATE_EXACTNESS=long $(RELEASE) test --release -p sluicegate-tests --test exactness -- long --nocapture --test-threads 1
 
 check: fmt lint ## the quick half of it
 
@@ -60,20 +62,20 @@ golden: ## rewrite the golden files and what is generated (CRDs, references), th
 	UPDATE_GOLDEN=1 $(CARGO) test --workspace
 
 bench: ## CPU time per call and the rest, side by side with a bare proxy and nginx; a table of ratios
-	$(CARGO) build --release --workspace --bins
+	$(RELEASE) build --release --workspace --bins
 	target/release/bench
 
 link-order: ## rewrites program/link-order.ld, the order of a released proxy's functions (needs valgrind and nm)
-	CARGO_PROFILE_RELEASE_STRIP=none $(CARGO) build --release --target-dir target/link-order --workspace --bin sluicegate --bin sluicegate-simulator
+	CARGO_PROFILE_RELEASE_STRIP=none $(RELEASE) build --release --target-dir target/link-order --workspace --bin sluicegate --bin sluicegate-simulator
 	python3 tests/setup/link_order.py target/link-order/release program/link-order.ld
 
 image-size: ## what the image takes, file by file, and compressed as it is pulled
-	$(CARGO) build --release --workspace --bin sluicegate
+	$(RELEASE) build --release --workspace --bin sluicegate
 	@image/size.sh target/release/sluicegate-proxy target/release/sluicegate-operator
 
 bench-control: ## the control plane: time from create to served and to status, writes, memory (needs no root)
 	@tests/setup/kubebox.sh >/dev/null
-	$(CARGO) build --release --workspace --bins
+	$(RELEASE) build --release --workspace --bins
 	target/release/bench-control
 
 fuzz: ## every parser that meets bytes from outside, a minute each (FUZZ_SECONDS)

@@ -48,15 +48,22 @@ fn link_names() -> io::Result<()> {
     Ok(())
 }
 
-/// The order of the program's functions, where it is one to be released. The other profiles that inherit from that one are for
-/// trying out: they would wait for the linker and gain nothing. Elsewhere than on x86-64 another linker is used, and the names
-/// have not been seen. A linker that reads no such files needs `SLUICEGATE_LINK_ORDER=off`.
+/// The order of the program's functions, where it is one to be released and they have the names that are in it (`make build`). The other
+/// profiles that inherit from that one are for trying out: they would wait for the linker and gain nothing. Elsewhere than on x86-64 another
+/// linker is used, and the names have not been seen. A linker that reads no such files needs `SLUICEGATE_LINK_ORDER=off`.
 fn order() -> Option<PathBuf> {
     let order = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?).join("link-order.ld");
     let is_release = Path::new(&std::env::var_os("OUT_DIR")?).iter().any(|part| part == "release");
     let is_known = std::env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-linux-gnu");
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let is_named = flags.contains("symbol-mangling-version=v0");
+    if is_release && is_known && !is_named {
+        println!(
+            "cargo::warning=this release's functions are in no order: `make build` gives them the names that it needs"
+        );
+    }
     let is_off = std::env::var("SLUICEGATE_LINK_ORDER").is_ok_and(|word| word == "off");
-    (is_release && is_known && !is_off && order.is_file()).then_some(order)
+    (is_release && is_known && is_named && !is_off && order.is_file()).then_some(order)
 }
 
 /// Whether the program is for the machine that it is built on, and its C library is glibc.
