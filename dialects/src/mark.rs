@@ -40,6 +40,8 @@ pub struct SeenMarks {
     pub(crate) system: bool,
     /// Members that name a model, or may.
     pub(crate) models: bool,
+    /// Members of the body itself, and texts, by which a provider is asked to make or do something, or may be.
+    pub(crate) acts: bool,
     /// Members of the body itself that say how many answers are asked for, or may.
     pub(crate) answers: bool,
     /// True if not all of it is ASCII.
@@ -56,6 +58,12 @@ impl SeenMarks {
     #[must_use]
     pub const fn may_name_models(self) -> bool {
         self.models
+    }
+
+    /// True if the provider may be asked to make or do something beside its answer: `conversation::effects` tells.
+    #[must_use]
+    pub const fn may_act(self) -> bool {
+        self.acts
     }
 
     /// True if the body may ask for more than one answer.
@@ -94,6 +102,7 @@ impl MarkWatch {
     pub(crate) fn top(&mut self, name: &[u8]) {
         let is_escaped = name.contains(&b'\\');
         self.seen.models |= matches!(name, b"fallbacks" | b"models") || is_escaped;
+        self.seen.acts |= matches!(name, b"background" | b"thread" | b"container" | b"mcp_servers") || is_escaped;
         self.seen.answers |=
             matches!(name, b"n" | b"best_of" | b"prompt" | b"candidateCount" | b"candidate_count") || is_escaped;
     }
@@ -134,6 +143,7 @@ impl Watch for MarkWatch {
             Some(b'g') => GEMINIS,
             Some(b's') if text.starts_with(b"system\"") => return self.seen.system = true,
             Some(b'd') if text.starts_with(b"developer\"") => return self.seen.developer = true,
+            Some(b'm') if text.starts_with(b"mcp") => return self.seen.acts = true,
             Some(b's') => SEALED,
             Some(b'c') => WRAPPED_WIRE,
             _ => return,

@@ -15,7 +15,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(conversation::facts_of_body(data), facts);
     let some = conversation::prefix_of_body(data, |text| prefix += text.len());
     assert_eq!(some, prefix > 0, "a prefix is some text");
-    let _ = conversation::asks_to_keep(data);
+    let _ = conversation::effects(data);
     assert!(estimate::tokens_of_body(data) > 0 && estimate::answers_of_body(data) > 0);
     let _ = estimate::tokens_of_messages(data, &["system", "messages", "tools"]);
     for made in [SideOutput::Texts, SideOutput::Images, SideOutput::Speech] {

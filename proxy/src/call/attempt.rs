@@ -371,7 +371,8 @@ impl Attempt<'_> {
     /// The decision about an error, by whose key it is about.
     fn decided(&self, decision: RetryDecision, kind: ErrorKind) -> RetryDecision {
         let callers = self.provider.takes_callers_key();
-        repeat::bounded(self.call, if callers { retry_policy::with_callers_key(decision, kind) } else { decision })
+        let decision = if callers { retry_policy::with_callers_key(decision, kind) } else { decision };
+        repeat::answered(self.call, decision, kind)
     }
 
     /// The provider said an error where its stream should begin.

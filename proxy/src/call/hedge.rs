@@ -26,7 +26,7 @@ impl<'a> Hedging<'a> {
         rule: &Rule,
         (target, provider): (RouteTarget<'a>, &Provider),
     ) -> Option<Self> {
-        let hedge = rule.hedge.filter(|_| call.operation.generates() && !conversation::asks_to_keep(&call.body))?;
+        let hedge = rule.hedge.filter(|_| call.operation.generates() && !conversation::effects(&call.body).any())?;
         let begun = Instant::now();
         let cost = hedge.max_cost_percent.and_then(|_| weigh::likely_cost(call, target, provider));
         target.pool.state.hedges.call(cost.unwrap_or_default(), begun);

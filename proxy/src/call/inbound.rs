@@ -14,7 +14,6 @@ use sluicegate_dialects::verbatim::{self, CachePlan, Envelope, Enveloped, Field,
 use sluicegate_dialects::{Dialect, OtherModels, Refusal, RequestShape, ToolNames, estimate, hub, side};
 
 use crate::account::Operation;
-use crate::api::named_paths::may_be_repeated;
 use crate::api::passed as passed_operations;
 use crate::errors::Problem;
 use crate::matching::AskedAmount;
@@ -474,11 +473,6 @@ impl InboundCall {
     /// The method of a call that passes because a rule names its path.
     pub(super) const fn named(&self) -> Option<&Method> {
         self.named.as_ref()
-    }
-
-    /// True if it may be sent again where nobody knows what became of it.
-    pub(super) fn may_be_repeated(&self) -> bool {
-        self.named().is_none_or(may_be_repeated)
     }
 
     /// Notes the thing that it is about; only the first word counts.

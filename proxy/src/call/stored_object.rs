@@ -155,6 +155,11 @@ impl StoredObject {
         self.target().is_none_or(|target| target == provider.stands_for)
     }
 
+    /// True if the call makes it.
+    pub(super) fn makes(&self) -> bool {
+        self.action == StoredAction::Create
+    }
+
     /// True if its answer is bytes, whatever they are called.
     pub(super) fn is_bytes(&self) -> bool {
         self.action == StoredAction::Content

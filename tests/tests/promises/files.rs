@@ -22,6 +22,10 @@ fn keys() -> tempfile::NamedTempFile {
     file
 }
 
+/// A header of the caller goes to the provider, by which that tells calls apart.
+const PASS: &str = "headers: {pass: [x-lane]}";
+const PATIENT: &str = "  circuitBreaker: {consecutiveFailures: 100}\n  retry: {backoff: {initial: 1ms, max: 1ms}}\n";
+
 fn start(manifests: &str, keys: &tempfile::NamedTempFile) -> Proxy {
     Proxy::start(&[("all.yaml", manifests)], &["--response-keys", keys.path().to_str().unwrap()]).unwrap()
 }
@@ -630,4 +634,32 @@ async fn what_no_provider_of_a_model_keeps_is_refused_and_not_put_off() {
     assert_eq!((refused.status, refused.header("x-should-retry")), (400, "false"), "{}", refused.text());
     assert!(refused.text().contains("do not offer"), "{}", refused.text());
     assert_eq!(upstream.received().len(), 0);
+}
+
+/// A batch whose maker is not heard of may be at work: it is not made a second time. One that was surely refused is.
+#[tokio::test]
+async fn a_file_and_a_batch_are_made_once_where_nobody_knows_what_became_of_them() {
+    let file = keys();
+    let busy = answer(503, &JSON, br#"{"error":{"message":"busy","type":"server_error"}}"#);
+    let between = answer(504, &[("content-type", "text/html")], b"<html>");
+    for (act, status, makes) in [(Act::Reset, 502, 1), (between, 504, 1), (busy, 503, 3)] {
+        let a = Upstream::start(move |received| {
+            let makes = received.head.starts_with("POST /v1/files") || received.head.starts_with("POST /v1/batches");
+            let first = received.head.contains("purpose-of-the-test");
+            vec![if makes && !first { act.clone() } else { told("a", received) }]
+        })
+        .unwrap();
+        let proxy = start(&(pool("p", &[provider("a", "OpenAI", a.address, PASS)], PATIENT) + &route("m", "p")), &file);
+        let client = proxy.client();
+        let lines = line("m");
+        let parts = [("purpose", "batch"), ("file", &*lines)];
+        let refused = uploaded(&client, "one", &parts, &[]).await;
+        assert_eq!((refused.status, a.calls()), (status, makes), "{}", refused.text());
+        let input = id(&uploaded(&client, "one", &parts, &[("x-lane", "purpose-of-the-test")]).await);
+        let batch = json!({"input_file_id": input, "endpoint": "/v1/chat/completions", "completion_window": "24h"});
+        let before = a.received().iter().filter(|received| received.head.starts_with("POST /v1/batches")).count();
+        let refused = call(&client, ("one", &JSON), ("POST", "/v1/batches"), &batch.to_string()).await;
+        let made = a.received().iter().filter(|received| received.head.starts_with("POST /v1/batches")).count();
+        assert_eq!((refused.status, (made - before) as u64), (status, makes), "{}", refused.text());
+    }
 }

@@ -499,3 +499,26 @@ async fn a_caller_that_waits_for_a_silent_model_hears_events_once_its_answer_has
         data.filter_map(|data| serde_json::from_str::<Value>(data).ok()?["sequence_number"].as_u64()).collect();
     assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
 }
+
+#[tokio::test]
+async fn a_call_that_acts_elsewhere_is_made_once_where_nobody_knows_what_became_of_it() {
+    let dead = Upstream::always(vec![Act::Reset]).unwrap();
+    let patient = "  circuitBreaker: {consecutiveFailures: 100}\n  retry: {backoff: {initial: 1ms, max: 1ms}}";
+    let text = pool("p", &[provider("only", "OpenAI", dead.address, "")], patient) + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    for (more, makes) in [
+        (r#""background":true"#, 1),
+        (r#""conversation":"conv_1""#, 1),
+        (
+            r#""tools":[{"type":"mcp","server_label":"mail","server_url":"https://mail.example","require_approval":"never"}]"#,
+            1,
+        ),
+        (r#""tools":[{"type":"function","name":"mcp","parameters":{}}]"#, 3),
+        (r#""store":true"#, 3),
+    ] {
+        let before = dead.calls();
+        let body = format!(r#"{{"model":"m","input":"Hello",{more}}}"#);
+        let said = proxy.client().post("/v1/responses", &[], body).await.unwrap();
+        assert_eq!((said.status, dead.calls() - before), (502, makes), "{more}: {}", said.text());
+    }
+}

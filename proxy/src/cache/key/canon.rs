@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use sluicegate_dialects::conversation::without_billing;
+use sluicegate_dialects::conversation::{acts, without_billing};
 
 use super::rules::{FieldPlace, Rules};
 
@@ -20,7 +20,8 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub enum Uncacheable {
     /// The caller's `Cache-Control` says so.
     Asked,
-    /// `store: true` or a `thread`: the provider is asked to keep something, which a cached answer would not do.
+    /// The provider is asked to keep something, to go on with a conversation or a container that it keeps, or to let tools of its own act:
+    /// a cached answer would do none of that.
     Stored,
     /// Not a JSON object.
     Malformed,
@@ -234,6 +235,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         }
         let lenient = self.rules.trim || self.rules.lowercase;
         match self.place {
+            FieldPlace::Store if !text.is_empty() => return Err(self.scratch.refuse(Uncacheable::Stored)),
+            FieldPlace::ToolType if acts(text) => return Err(self.scratch.refuse(Uncacheable::Stored)),
             FieldPlace::Role => {
                 self.scratch.instructs = matches!(text, "system" | "developer");
                 self.scratch.text(text);

@@ -52,7 +52,7 @@ pub(super) enum FieldPlace {
     Top,
     /// Top-level `temperature`.
     Temperature,
-    /// Top-level `store`, and Anthropic's `thread`: what the provider is asked to keep.
+    /// Top-level fields by which the provider is asked to keep something, goes on with what it keeps and changes that, or lets tools act.
     Store,
     /// `messages`.
     Turns,
@@ -72,6 +72,8 @@ pub(super) enum FieldPlace {
     Tools,
     /// One of them.
     Tool,
+    /// The `type` of one.
+    ToolType,
     /// Names, ids, data, tool arguments: nothing about them may be changed.
     Exact,
 }
@@ -84,7 +86,10 @@ impl FieldPlace {
             (Self::Top, "system") => Self::Instructions,
             (Self::Top, "tools") => Self::Tools,
             (Self::Top, "temperature") => Self::Temperature,
-            (Self::Top, "store" | "thread") => Self::Store,
+            (Self::Top, "store" | "thread" | "conversation" | "background" | "container" | "mcp_servers") => {
+                Self::Store
+            }
+            (Self::Tool, "type") => Self::ToolType,
             (Self::Turn, "role") => Self::Role,
             (Self::Turn, "content") if instructs => Self::Instructions,
             (Self::InstructionsBlock, "text") => Self::Instructions,
@@ -101,6 +106,7 @@ impl FieldPlace {
             Self::Instructions => Self::InstructionsBlock,
             Self::Talk | Self::Text => Self::Talk,
             Self::Tools => Self::Tool,
+            Self::Store => Self::Store,
             _ => Self::Exact,
         }
     }

@@ -292,7 +292,19 @@ fn what_can_not_be_kept_is_refused() {
     let why = |body: &str| key_by(exact(), body).unwrap_err();
     assert_eq!(why(r#"{"store":true}"#), Uncacheable::Stored);
     assert_eq!(why(r#"{"thread":{"type":"create"}}"#), Uncacheable::Stored);
-    assert!(key_by(exact(), r#"{"thread":null}"#).is_ok());
+    for (body, is_refused) in [
+        (r#"{"thread":null,"conversation":null,"background":false,"container":null,"mcp_servers":[]}"#, false),
+        (r#"{"conversation":"conv_1"}"#, true),
+        (r#"{"conversation":{"id":"conv_1"}}"#, true),
+        (r#"{"background":true}"#, true),
+        (r#"{"container":"container_1"}"#, true),
+        (r#"{"mcp_servers":[{"type":"url","url":"https://e"}]}"#, true),
+        (r#"{"tools":[{"type":"web_search"},{"type":"mcp","server_url":"https://e"}]}"#, true),
+        (r#"{"tools":[{"type":"mcp_toolset","mcp_server_name":"e"}]}"#, true),
+        (r#"{"tools":[{"type":"function","function":{"name":"mcp","parameters":{"type":"mcp"}}}]}"#, false),
+    ] {
+        assert_eq!(key_by(exact(), body).err(), is_refused.then_some(Uncacheable::Stored), "{body}");
+    }
     assert_eq!(why(r#"{"seed":123456789012345678901}"#), Uncacheable::Number);
     assert_eq!(why(&format!(r#"{{"a":{}{}}}"#, "[".repeat(100), "]".repeat(100))), Uncacheable::TooDeep);
     assert_eq!(why(&format!(r#"{{"a":{}"#, "[".repeat(1_000_000))), Uncacheable::TooDeep);
