@@ -27,13 +27,16 @@ pub struct Frame<'a> {
 }
 
 /// Reads events out of bytes cut anywhere. Lines end in LF, CRLF or CR; comments are skipped; an event is bounded. Each
-/// byte is searched once, however the bytes are cut.
+/// byte is searched once, however the bytes are cut. An error that stands between events as bare JSON, as Google's servers say it,
+/// is an event's data.
 #[derive(Debug)]
 pub struct SseDecoder {
     line: Vec<u8>,
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
+    /// What is data stands there as bare JSON.
+    is_bare: bool,
     /// The bytes so far end inside a line.
     mid_line: bool,
     after_cr: bool,
@@ -62,6 +65,7 @@ impl SseDecoder {
             name: Vec::new(),
             data: Vec::new(),
             has_data: false,
+            is_bare: false,
             mid_line: false,
             after_cr: false,
             begun: false,
@@ -157,9 +161,11 @@ impl SseDecoder {
         F: FnMut(Frame<'_>) -> Result<(), Malformed>,
     {
         let skipped = std::mem::take(&mut self.skipping);
-        let given = match std::mem::take(&mut self.has_data) {
+        let data = direct.unwrap_or(&self.data);
+        let is_noise = std::mem::take(&mut self.is_bare) && memchr::memmem::find(data, b"\"error\"").is_none();
+        let given = match std::mem::take(&mut self.has_data) && !is_noise {
             _ if skipped => each(Frame { name: b"", data: b"", end, skipped }),
-            true => each(Frame { name: &self.name, data: direct.unwrap_or(&self.data), end, skipped }),
+            true => each(Frame { name: &self.name, data, end, skipped }),
             false => Ok(()),
         };
         self.name.clear();
@@ -192,13 +198,16 @@ impl SseDecoder {
         }
         self.count(line.len());
         let line = if std::mem::replace(&mut self.begun, true) { line } else { line.strip_prefix(BOM).unwrap_or(line) };
-        let (field, value) = match memchr::memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) {
-            Some((field, value)) => {
-                let value = value.get(1..).unwrap_or_default();
-                (field, value.strip_prefix(b" ").unwrap_or(value))
-            }
-            None => (line, &[][..]),
-        };
+        self.is_bare |= line.first() == Some(&b'{') && !self.has_data && self.name.is_empty();
+        let (field, value) =
+            match memchr::memchr(b':', line).filter(|_| !self.is_bare).and_then(|colon| line.split_at_checked(colon)) {
+                Some((field, value)) => {
+                    let value = value.get(1..).unwrap_or_default();
+                    (field, value.strip_prefix(b" ").unwrap_or(value))
+                }
+                None if self.is_bare => (&b"data"[..], line),
+                None => (line, &[][..]),
+            };
         match field {
             b"data" if !self.has_data => {
                 self.has_data = true;
@@ -317,6 +326,24 @@ mod tests {
         }
         let single: Vec<&[u8]> = MIXED.chunks(1).collect();
         assert_eq!(read(&single), expected);
+    }
+
+    #[test]
+    fn an_error_that_stands_there_as_bare_json_is_an_events_data() {
+        let stream =
+            "data: one\r\n\r\n{\r\n  \"error\": {\r\n    \"code\": 503,\r\n    \"status\": \"UNAVAILABLE\"\r\n  }\r\n}";
+        let error = "{\n  \"error\": {\n    \"code\": 503,\n    \"status\": \"UNAVAILABLE\"\n  }\n}";
+        let expected = [("", "one"), ("", error)].map(|(name, data)| (name.to_owned(), data.to_owned()));
+        for first in 0..stream.len() {
+            let (head, tail) = stream.as_bytes().split_at(first);
+            assert_eq!(read(&[head, tail]), expected, "split at {first}");
+        }
+        assert_eq!(read(&[b"{\"error\":{}}\n\ndata: two\n\n"]).len(), 2);
+        // Nobody knows anything else that stands there.
+        assert_eq!(
+            read(&[b"{\"id\":1}\n\n:c\n{\ndata: two\n}\n\ndata: three\n\n"]),
+            [(String::new(), "three".to_owned())]
+        );
     }
 
     #[test]

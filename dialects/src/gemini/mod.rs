@@ -39,8 +39,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         max_tokens: None,
         old_max_tokens: Field::MaxTokens,
         events_word: Some("alt=sse"),
-        // Google's Python SDK takes a comment for a broken answer.
-        keep_alive: b"\n",
+        keep_alive: wire::KEEP_ALIVE,
         stream_type: crate::spoke::EVENTS,
         is_binary: false,
         envelope: None,

@@ -11,6 +11,10 @@ use crate::json::Writer;
 use crate::text::Text;
 use crate::token_count;
 
+/// Two empty lines. Google's Python SDK takes a comment for a broken answer, and its SDK for Go one empty line for a part of the next event;
+/// two are nothing to any of its clients.
+pub(super) const KEEP_ALIVE: &[u8] = b"\n\n";
+
 /// An answer whole, or a piece of a streamed one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -435,7 +435,7 @@ impl AnswerStream {
             Polled::Broken(what) => Some(what),
             Polled::End => match self.finish() {
                 Ok(true) => None,
-                Ok(false) => Some("the stream stopped before its end".to_owned()),
+                Ok(false) => Some("the stream ended without its last event".to_owned()),
                 Err(what) => Some(what),
             },
         };
@@ -501,7 +501,7 @@ impl AnswerStream {
                 self.charge_held().map_or_else(Polled::Full, |()| Polled::Some)
             }
             RestState::Whole => Polled::End,
-            RestState::Cut => Polled::Broken("the stream stopped before its end".to_owned()),
+            RestState::Cut => Polled::Broken("the stream ended without its last event".to_owned()),
         }
     }
 
@@ -533,7 +533,7 @@ impl AnswerStream {
             return self.break_off(
                 ErrorKind::Timeout,
                 AttemptEnd::TimedOut,
-                "the provider fell silent in mid-answer".to_owned(),
+                "timeout, the provider fell silent in mid-answer".to_owned(),
             );
         }
         // It spoke until the caller's time was over: that says nothing against it.

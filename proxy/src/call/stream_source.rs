@@ -60,7 +60,7 @@ impl StreamSource {
             },
             Self::Flight(reader) => {
                 let piece = std::task::ready!(reader.poll_piece(cx));
-                Poll::Ready(piece.map(|piece| piece.map_err(|_| "it stopped before its end".to_owned())))
+                Poll::Ready(piece.map(|piece| piece.map_err(|_| "it ended without its last event".to_owned())))
             }
             Self::Kept(answer) if answer.is_empty() => Poll::Ready(None),
             Self::Kept(answer) => Poll::Ready(Some(Ok(std::mem::take(answer)))),

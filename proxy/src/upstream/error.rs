@@ -278,7 +278,8 @@ impl std::error::Error for SendError {}
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BodyError {
     /// It ended before its end: short of its content-length, or a chunked body or stream without its last piece.
-    #[error("the provider cut the answer: {0}")]
+    // With words by which agents know what is worth another try.
+    #[error("connection error, the provider cut the answer: {0}")]
     Cut(String),
     /// The bytes that came are not a body as HTTP frames it.
     #[error("the provider broke the protocol: {0}")]
@@ -368,7 +369,7 @@ mod tests {
         let error = io::Error::new(io::ErrorKind::UnexpectedEof, said);
         assert_eq!(
             BodyError::io(&error).to_string(),
-            "the provider cut the answer: peer closed connection without sending TLS close_notify"
+            "connection error, the provider cut the answer: peer closed connection without sending TLS close_notify"
         );
         assert!(!SendError::io(SendPhase::Tls, &error).to_string().contains("docs.rs"));
         assert_eq!(in_short("a https://x".to_owned()), "a https://x");

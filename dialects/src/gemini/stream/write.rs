@@ -243,8 +243,7 @@ impl EncodeStream for GeminiEncoder {
             Event::PartEnd { choice, part } => self.part_end(*choice, *part, out),
             Event::Finish { choice, stop } => self.choices.entry(*choice).or_default().stop = Some(stop.clone()),
             Event::Usage(usage) => self.usage = Some(*usage),
-            // Google's clients take a comment for a broken answer; an empty line is nothing to any of them.
-            Event::Alive => out.push(b'\n'),
+            Event::Alive => out.extend_from_slice(wire::KEEP_ALIVE),
             Event::Error(error) => self.error(error, out),
             Event::End => self.end(out),
             Event::Other { .. } => {}
@@ -263,6 +262,10 @@ impl EncodeStream for GeminiEncoder {
         self.framed(out, |json| json.open_written(&body));
         if self.array {
             out.push(b']');
+        } else {
+            // Google's servers say it as bare JSON, and its SDK for JavaScript before 2.0 hears it in no other way; that for Java hears the event.
+            out.extend_from_slice(&body);
+            out.push(b'\n');
         }
     }
 }
