@@ -343,6 +343,7 @@ impl Attempt<'_> {
             retry_policy::of_missing_model(decision, (retry_policy::meant(status, error.kind), is_for_anybody));
         let decision = foreign_thoughts::judged(self.call, decision, (status, &error));
         let decision = self.decided(decision, error.kind);
+        let decision = self.call.context.caller.hops.judged(decision, status);
         let key = open.key().cloned();
         self.settle_answered(open, decision, status.as_u16());
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
