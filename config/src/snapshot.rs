@@ -457,7 +457,7 @@ pub struct Defaults {
     pub temperature: Option<String>,
 }
 
-/// The four timeouts of a call.
+/// The timeouts of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolTimeouts {
@@ -469,6 +469,9 @@ pub struct PoolTimeouts {
     pub idle: Millis,
     /// From the call's arrival to the end of its answer.
     pub total: Millis,
+    /// The same of a stream, once its first token is there; `None`: as of any other answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_total: Option<Millis>,
 }
 
 /// The rules by which a failed call is tried again, at any provider.

@@ -139,13 +139,15 @@ pub struct PoolTimeouts {
     pub first_token: Duration,
     /// Between two pieces of an answer. Default: 60s.
     pub idle: Duration,
-    /// From the call's arrival to the end of its answer, all attempts together. Default: 600s.
-    pub total: Duration,
+    /// From the call's arrival to the end of its answer, all attempts together. Left out: 600s for a whole answer and until the first token
+    /// of a stream, and 3600s for a stream that has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Duration>,
 }
 
 impl Default for PoolTimeouts {
     fn default() -> Self {
-        Self { connect: "5s".into(), first_token: "60s".into(), idle: "60s".into(), total: "600s".into() }
+        Self { connect: "5s".into(), first_token: "60s".into(), idle: "60s".into(), total: None }
     }
 }
 

@@ -259,17 +259,17 @@ pub const SELECTOR_VALUES: CelRule = CelRule {
 };
 /// No timeout of a pool is zero.
 pub const TIMEOUTS_POSITIVE: CelRule = CelRule {
-    cel: "duration(self.connect) > duration('0s') && duration(self.firstToken) > duration('0s') && duration(self.idle) > duration('0s') && duration(self.total) > duration('0s')",
+    cel: "duration(self.connect) > duration('0s') && duration(self.firstToken) > duration('0s') && duration(self.idle) > duration('0s') && (!has(self.total) || duration(self.total) > duration('0s'))",
     message: "a timeout of 0 would fail every call: write a time above 0, or leave the field out for its default",
 };
 /// The first token comes within the whole.
 pub const FIRST_TOKEN_WITHIN_TOTAL: CelRule = CelRule {
-    cel: "duration(self.firstToken) <= duration(self.total)",
+    cel: "duration(self.firstToken) <= (has(self.total) ? duration(self.total) : duration('600s'))",
     message: "firstToken must not exceed total: lower firstToken or raise total",
 };
 /// A connection comes within the whole.
 pub const CONNECT_WITHIN_TOTAL: CelRule = CelRule {
-    cel: "duration(self.connect) <= duration(self.total)",
+    cel: "duration(self.connect) <= (has(self.total) ? duration(self.total) : duration('600s'))",
     message: "connect must not exceed total: lower connect or raise total",
 };
 /// The first wait is not above the longest.

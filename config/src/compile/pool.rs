@@ -91,15 +91,21 @@ fn health_check(spec: &crds::HealthCheck, report: &mut Report<'_>) -> HealthChec
     compiled
 }
 
+/// The time of a whole answer, and of a stream that flows, where nobody has written one: many tokens of a large model with its thoughts
+/// take more than ten minutes, and a stream that falls silent is known by that.
+const TOTAL: Millis = Millis(600_000);
+const STREAM_TOTAL: Millis = Millis(3_600_000);
+
 fn timeouts(spec: &crds::PoolTimeouts, report: &mut Report<'_>) -> PoolTimeouts {
     let crds::PoolTimeouts { connect, first_token, idle, total } = spec;
     let compiled = PoolTimeouts {
         connect: report.check("spec.timeouts.connect", millis(connect)),
         first_token: report.check("spec.timeouts.firstToken", millis(first_token)),
         idle: report.check("spec.timeouts.idle", millis(idle)),
-        total: report.check("spec.timeouts.total", millis(total)),
+        total: total.as_ref().map_or(TOTAL, |total| report.check("spec.timeouts.total", millis(total))),
+        stream_total: total.is_none().then_some(STREAM_TOTAL),
     };
-    let PoolTimeouts { connect, first_token, idle, total } = compiled;
+    let PoolTimeouts { connect, first_token, idle, total, stream_total: _ } = compiled;
     let positive = [connect, first_token, idle, total].iter().all(|timeout| timeout.0 > 0);
     report.rule("spec.timeouts", rules::TIMEOUTS_POSITIVE, positive);
     report.rule("spec.timeouts", rules::FIRST_TOKEN_WITHIN_TOTAL, first_token <= total);

@@ -25,10 +25,11 @@ use crate::{
 
 /// Headers that the connection, the codec or the credential decides: set by hand they would break the call or hide a key
 /// where everyone who may read the pool can read it.
-const RESERVED_HEADERS: [&str; 13] = [
+const RESERVED_HEADERS: [&str; 14] = [
     "accept-encoding",
     "api-key",
     "authorization",
+    "cdn-loop",
     "connection",
     "content-encoding",
     "content-length",

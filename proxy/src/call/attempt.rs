@@ -228,6 +228,7 @@ impl Attempt<'_> {
                 open.has_begun();
                 open.entry().upstream_head(now);
                 open.answered();
+                self.call.context.tell_client(|client| client.last_until(self.flows_until()));
                 if !self.call.passes() {
                     self.call.context.note(|entry| entry.first_token(now));
                 }
@@ -343,6 +344,7 @@ impl Attempt<'_> {
             retry_policy::of_missing_model(decision, (retry_policy::meant(status, error.kind), is_for_anybody));
         let decision = foreign_thoughts::judged(self.call, decision, (status, &error));
         let decision = self.decided(decision, error.kind);
+        let decision = self.call.context.caller.hops.judged(decision, status);
         let key = open.key().cloned();
         self.settle_answered(open, decision, status.as_u16());
         let of_coding = coding.map(|coding| format!(" in `{coding}`, which nobody asked for")).unwrap_or_default();
@@ -496,9 +498,14 @@ impl Attempt<'_> {
         self.provider.sent_with(self.sent.key) == self.sent
     }
 
+    /// The time when an answer that flows has to be over.
+    fn flows_until(&self) -> Instant {
+        self.call.context.arrived + self.times.flowing
+    }
+
     fn terms(&self, recorded: bool) -> StreamTerms {
         let (is_followed, is_rest) = (self.call.is_followed(), self.call.is_for_rest());
-        let (idle, deadline) = (self.times.idle, self.deadline);
+        let (idle, deadline) = (self.times.idle, self.flows_until());
         StreamTerms { context: Rc::clone(&self.call.context), idle, deadline, recorded, is_followed, is_rest }
     }
 

@@ -275,6 +275,7 @@ async fn answer(batch: Rc<BatchHead>, request: BatchRequest) -> BatchAnswer {
         address: parent.caller.address,
         origin: None,
         accepts: None,
+        hops: parent.caller.hops,
     };
     let operation = addressed.as_ref().map_or(Operation::Unknown, |addressed| addressed.operation);
     let context = CallContext::open(Rc::clone(&parent.worker), caller, operation, None);

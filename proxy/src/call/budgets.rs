@@ -178,7 +178,9 @@ fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u6
 /// The time after which the reservations of a call are nobody's.
 pub(super) fn lease(call: &InboundCall, rule: &Rule) -> Duration {
     let pools = targets(rule).filter_map(|(target, _)| call.context.ready.target(target));
-    let longest = pools.map(|target| Times::of(rule, target.pool).total).max().unwrap_or_default() + GRACE;
+    let longest =
+        pools.map(|target| Times::of(rule.timeouts, target.pool.timeouts).longest(call)).max().unwrap_or_default()
+            + GRACE;
     if background::is_asked_for(call) { longest.max(background::LONGEST) } else { longest }
 }
 

@@ -89,7 +89,7 @@ fn flight_key(call: &InboundCall, rule: &Rule, (recipe, own): (&cache::Recipe, K
     let meaning = call.dialect().meaning(&call.body);
     let shared =
         meaning.and_then(|meaning| recipe.key_of_meaning(&query(call, rule, recipe), (call.model(), &meaning)));
-    shared.unwrap_or(own)
+    call.context.caller.hops.apart(shared.unwrap_or(own))
 }
 
 /// The outcome, of which the call's caller and the ledger are told.

@@ -17,6 +17,8 @@ use crate::compression::AnswerCoding;
 use crate::errors::{Problem, X_REQUEST_ID};
 use crate::settings::Settings;
 
+use super::hops::Hops;
+
 /// The model whose provider is to keep a file that names none.
 pub(super) const X_SLUICEGATE_MODEL: HeaderName = HeaderName::from_static("x-sluicegate-model");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -40,14 +42,24 @@ pub(super) struct Caller {
     pub(super) origin: Option<HeaderValue>,
     /// The coding that a whole answer may be sent in.
     pub(super) accepts: Option<AnswerCoding>,
+    /// The gateways that its call has come through.
+    pub(super) hops: Hops,
 }
 
 impl Caller {
     /// The same, for a copy of its call: its log line has the same id, and no web page waits for it.
     pub(super) fn copied(&self) -> Self {
-        let Self { dialect, request_id, address, array, origin: _, accepts: _ } = self;
+        let Self { dialect, request_id, address, array, origin: _, accepts: _, hops } = self;
         let request_id = request_id.clone();
-        Self { dialect: *dialect, request_id, address: *address, array: *array, origin: None, accepts: None }
+        Self {
+            dialect: *dialect,
+            request_id,
+            address: *address,
+            array: *array,
+            origin: None,
+            accepts: None,
+            hops: *hops,
+        }
     }
 }
 

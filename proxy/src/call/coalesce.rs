@@ -65,12 +65,12 @@ pub(super) async fn exchange(
                 call.shares(true);
                 let shared = rule.coalesce.as_ref().is_some_and(|coalesce| coalesce.with_proxies);
                 let with = shared.then(|| (key, expected.take()));
-                let until = Instant::now() + plan::total(&call.context.ready, rule);
+                let until = Instant::now() + plan::longest(call, rule);
                 worker.background.fly(take_off(Rc::clone(call), lead, (publisher, with, until)));
                 (reader, true)
             }
         };
-        let until = Instant::now() + plan::total(&call.context.ready, rule);
+        let until = Instant::now() + plan::longest(call, rule);
         call.context.tell_client(|client| client.last_until(until));
         let mut passenger = Passenger { call, reader, leads, until, answered: false };
         if let Some(answer) = passenger.answer().await {

@@ -148,8 +148,9 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
     let gentle = rounds.len() > 1;
     for (last_resort, at) in (0..rounds.len()).map(|at| (!gentle, at)).chain((0..rounds.len()).map(|at| (true, at))) {
         let Some(round) = rounds.due(at, &stage) else { continue };
-        let times = Times::of(rule, round.target.pool);
-        progress.deadline = call.context.arrived + times.total;
+        let times = Times::of(rule.timeouts, round.target.pool.timeouts);
+        // The rest of an answer belongs to one that flows.
+        progress.deadline = call.context.arrived + if call.is_for_rest() { times.flowing } else { times.total };
         (round.last_resort, round.room) = (last_resort, stage.room);
         round.leave_out(call.left_out());
         if round.target.pool.affinity.is_some() && round.seat.is_none() {

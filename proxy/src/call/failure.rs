@@ -17,6 +17,7 @@ use crate::memory::Exhausted;
 use crate::state::Provider;
 
 use super::exchange::{Exchange, Whole};
+use super::hops;
 use super::inbound::InboundCall;
 use super::retry_after;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
@@ -366,7 +367,9 @@ fn written(call: &InboundCall, error: &ProviderError, headed: Headed) -> Whole {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.remove(CONTENT_ENCODING);
     errors::name_error(&mut headers, dialect, error.kind);
-    let status = StatusCode::from_u16(dialect.status(error.kind)).unwrap_or(status);
+    // By that status gateways know what they have said themselves.
+    let of_kind = StatusCode::from_u16(dialect.status(error.kind)).ok().filter(|_| !hops::is_of_ring(status));
+    let status = of_kind.unwrap_or(status);
     let body = dialect.encode_error(error, id);
     let body = match after {
         Some(after) => errors::say_when_in_body(body, dialect, after),

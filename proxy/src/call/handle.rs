@@ -19,6 +19,7 @@ use crate::worker::own::Worker;
 use super::caller::{self, Addressed, Caller};
 use super::context::CallContext;
 use super::exchange::{Exchange, Whole};
+use super::hops::Hops;
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
 use super::{
@@ -47,6 +48,7 @@ pub(crate) async fn handle(
         address: caller::address(&head.headers, peer.ip(), &worker.shared.settings),
         origin: cors::allowed(&head.headers, &worker.shared.settings.cors_origins),
         accepts: compress::accepted(&head.headers, &worker.shared.settings),
+        hops: Hops::of(&head.headers),
     };
     let busy = from.call();
     if head.method == Method::HEAD {
@@ -95,6 +97,8 @@ async fn forward(
     let codings = coding::named(&head.headers)?;
     let intake::ReceivedBody { body, charge, waited } =
         intake::read(&head.headers, body, &context.worker, &from).await?;
+    // Behind its body, so that the refusal is not lost with a connection that is closed under it.
+    context.caller.hops.check()?;
     let body = if codings.is_empty() {
         body
     } else {

@@ -45,6 +45,7 @@ pub(crate) mod fuzzing;
 mod handle;
 mod headers;
 mod hedge;
+mod hops;
 mod inbound;
 mod intake;
 mod keys;

@@ -19,6 +19,7 @@ use super::betas::{self, ANTHROPIC_BETA, Betas};
 use super::failure::Failure;
 use super::foreign_thoughts;
 use super::headers;
+use super::hops::CDN_LOOP;
 use super::inbound::InboundCall;
 use super::keys;
 use super::passed::{self, Renaming};
@@ -435,6 +436,7 @@ impl Outgoing {
             }
         }
         finish(&mut headers, &self.media, provider);
+        headers.insert(CDN_LOOP, call.context.caller.hops.said());
         if self.is_compressed() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(REQUEST_CODING.as_str()));
         }

@@ -3,16 +3,30 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sluicegate_config::Millis;
+
 use crate::state::{Ready, RouteTarget, Rule, TargetRef};
+
+use super::inbound::InboundCall;
+use super::times::Times;
 
 /// The time of calls whose rule has no pool that could say one.
 const TOTAL: Duration = Duration::from_secs(600);
 
-/// The most time that any of a rule's pools gives a call.
+/// The most time that any of a rule's pools gives a call until it is answered.
 pub(super) fn total(ready: &Ready, rule: &Rule) -> Duration {
-    let targets = rule.targets.iter().chain(&rule.fallbacks);
-    let of_pools = targets.filter_map(|target| Some(ready.target(target)?.pool.timeouts.total.get()));
-    rule.timeouts.total.map_or_else(|| of_pools.max().unwrap_or(TOTAL), |total| total.get())
+    most(ready, rule, |times| times.total)
+}
+
+/// The same until its answer is over, however it comes.
+pub(super) fn longest(call: &InboundCall, rule: &Rule) -> Duration {
+    most(&call.context.ready, rule, |times| times.longest(call))
+}
+
+fn most(ready: &Ready, rule: &Rule, of: impl Fn(Times) -> Duration) -> Duration {
+    let targets = rule.targets.iter().chain(&rule.fallbacks).filter_map(|target| ready.target(target));
+    let of_pools = targets.map(|target| of(Times::of(rule.timeouts, target.pool.timeouts)));
+    of_pools.max().unwrap_or_else(|| rule.timeouts.total.map_or(TOTAL, Millis::get))
 }
 
 /// The pools of a rule that are there, in the order in which this call asks them.

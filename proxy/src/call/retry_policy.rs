@@ -33,6 +33,12 @@ pub(super) struct RetryDecision {
 }
 
 impl RetryDecision {
+    /// The same about a call that has come round. `is_callers`: by its own word it had done so before.
+    pub(super) const fn of_ring(self, is_callers: bool) -> Self {
+        let end = if is_callers { AttemptEnd::ClientError } else { AttemptEnd::ServerError };
+        Self { retry: Retry::No, end, counts_against_circuit: false, cooldown: Cooldown::None }
+    }
+
     /// True if another key of the same provider may do better: this one is limited or refused.
     pub(super) fn is_about_the_key(&self) -> bool {
         let is_refused = self.end == AttemptEnd::ClientError && self.retry == Retry::OtherEndpoint;

@@ -186,6 +186,7 @@ async fn fetched(
         address: of.caller.address,
         origin: None,
         accepts: None,
+        hops: of.caller.hops,
     };
     let context = CallContext::open(Rc::clone(&of.worker), caller, parent.operation, None);
     context.know_as(of);

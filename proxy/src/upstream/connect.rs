@@ -51,10 +51,16 @@ impl Connector {
     /// Makes one connection, TLS included, within `limit`.
     pub(super) async fn connect(&self, place: &OriginParts, dns: &Dns, limit: Duration) -> Result<Wire, SendError> {
         let phase = Cell::new(SendPhase::Resolve);
-        match tokio::time::timeout(limit, self.establish(place, dns, &phase)).await {
+        let made = match tokio::time::timeout(limit, self.establish(place, dns, &phase)).await {
             Ok(made) => made,
             Err(_) => Err(SendError::new(phase.get(), SendErrorKind::TimedOut, format!("not within {limit:?}"))),
+        };
+        // Who answers as somebody else may have got an address that the provider has left.
+        let is_elsewhere = matches!(phase.get(), SendPhase::Connect | SendPhase::Tls);
+        if made.as_ref().is_err_and(|error| is_elsewhere && error.kind != SendErrorKind::Exhausted) {
+            doubt(place, dns);
         }
+        made
     }
 
     /// Offers HTTP/2 no more.
@@ -168,6 +174,18 @@ impl Connector {
         let mut tcp = dial_any(&addresses, door.port()).await.map_err(unreached)?;
         door.tunnel(&mut tcp, to.0, to.1).await?;
         Ok(tcp)
+    }
+}
+
+/// Doubts the addresses of the name at which nobody could be reached.
+fn doubt(place: &OriginParts, dns: &Dns) {
+    let (host, ttl) = match (&place.door, &place.target) {
+        (Some(door), _) => (door.host(), None),
+        (None, OriginTarget::Network { host, .. }) => (host, place.connection.dns_ttl.map(|ttl| ttl.get())),
+        (None, OriginTarget::Simulated(_)) => return,
+    };
+    if let Host::Name(name) = host {
+        dns.doubt(name, ttl, Instant::now());
     }
 }
 

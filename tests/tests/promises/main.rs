@@ -56,6 +56,7 @@ mod requests;
 mod resources;
 mod responses;
 mod retrieved_responses;
+mod rings;
 mod rollout;
 mod secrets;
 mod shaping;

@@ -67,7 +67,13 @@ fn pool() -> Pool {
         affinity: None,
         health_check: None,
         providers: vec![provider("a", ProviderKind::OpenAi), provider("b", ProviderKind::Anthropic)],
-        timeouts: PoolTimeouts { connect: second, first_token: second, idle: second, total: second },
+        timeouts: PoolTimeouts {
+            connect: second,
+            first_token: second,
+            idle: second,
+            total: second,
+            stream_total: None,
+        },
         retry: Retry {
             attempts: 3,
             backoff: Backoff { initial: second, max: second, multiplier_milli: 2_000, jitter: true },

@@ -21,7 +21,7 @@ use super::error::SendError;
 
 /// Names remembered at most; the one that expires first goes.
 const NAMES: usize = 1024;
-/// The time that a failure is remembered, so that a burst of calls asks once.
+/// The time that a failure is remembered, and an answer not doubted, so that a burst of calls asks once.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// The time that an expired answer still serves when DNS itself fails (RFC 8767).
 const STALE: Duration = Duration::from_secs(600);
@@ -46,6 +46,8 @@ pub(super) struct DnsName {
     known: RefCell<KnownAddresses>,
     /// Until when nobody need ask.
     until: Cell<Option<Instant>>,
+    /// The time of the last answer, good or not.
+    learned: Cell<Option<Instant>>,
     /// Counts the sets of addresses that the name has had.
     moves: Cell<u64>,
     /// Since when it is asked for.
@@ -109,6 +111,19 @@ impl Dns {
         name.moves.get()
     }
 
+    /// Nobody can be reached where the name was said to be, so the answer is no longer taken for fresh, however long it was to hold: it is
+    /// asked for anew behind the call, once a second at most, and serves on while DNS says no other.
+    pub(super) fn doubt(&self, name: &str, ttl: Option<Duration>, now: Instant) {
+        if is_localhost(name) {
+            return;
+        }
+        let name = self.name(name);
+        if name.learned.get().is_some_and(|learned| now.saturating_duration_since(learned) >= FAILURE_TTL) {
+            name.until.set(Some(now));
+            self.ask(&name, ttl, now);
+        }
+    }
+
     /// Asks, unless somebody does already. Goes on when the call that wanted to know has gone.
     fn ask(&self, name: &Rc<DnsName>, ttl: Option<Duration>, now: Instant) {
         if name.asking.get().is_some() {
@@ -138,6 +153,7 @@ impl DnsName {
             text: text.to_owned(),
             known: RefCell::default(),
             until: Cell::default(),
+            learned: Cell::default(),
             moves: Cell::default(),
             asking: Cell::default(),
             settled: Notify::new(),
@@ -179,6 +195,7 @@ impl DnsName {
     }
 
     fn learn(&self, answer: Answer, ttl: Option<Duration>, now: Instant) {
+        self.learned.set(Some(now));
         let mut known = self.known.borrow_mut();
         match answer {
             Ok((addresses, said)) => {

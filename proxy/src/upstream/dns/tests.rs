@@ -103,6 +103,11 @@ pub(in crate::upstream) fn expire(dns: &Dns, name: &str) {
     dns.name(name).until.set(Some(Instant::now()));
 }
 
+/// Lets a second pass since the last answer for a name.
+pub(in crate::upstream) fn age(dns: &Dns, name: &str) {
+    dns.name(name).learned.set(Instant::now().checked_sub(FAILURE_TTL));
+}
+
 /// Waits until the question for a name that is under way has its answer.
 pub(in crate::upstream) async fn answered(dns: &Dns, name: &str) {
     dns.name(name).answered().await;

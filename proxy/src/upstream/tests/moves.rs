@@ -10,6 +10,7 @@ use sluicegate_config::HttpVersion;
 use super::harness::*;
 use crate::upstream::dns::Dns;
 use crate::upstream::dns::tests as names;
+use crate::upstream::error::SendPhase;
 
 const HOST: &str = "api.example.com";
 
@@ -91,6 +92,45 @@ fn an_http1_connection_to_an_address_that_the_name_has_lost_is_given_no_call() {
 #[test]
 fn an_http2_connection_to_an_address_that_the_name_has_lost_is_given_no_call() {
     worker(moved(true));
+}
+
+#[test]
+fn a_name_at_whose_address_nobody_is_is_asked_for_anew_before_its_time() {
+    worker(async {
+        let port = server("127.0.0.3", 0, false).await;
+        let (dns_server, zone) = names::serve(&[("api.example.com.", &["127.0.0.2"])]).await;
+        let dns = Dns::of(names::resolver(dns_server));
+        let caller = TestCaller::asking(dns.clone());
+        let origin = origin(&format!("http://{HOST}:{port}/v1"), connection());
+        let asked = || zone.lock().unwrap().asked.len();
+        for _ in 0..20 {
+            assert_eq!(caller.send(&origin, "a").await.unwrap_err().phase, SendPhase::Connect);
+        }
+        assert_eq!(asked(), 2, "an answer of this very second is not doubted");
+        zone.lock().unwrap().names.insert("api.example.com.".to_owned(), vec![Ipv4Addr::new(127, 0, 0, 3)]);
+        names::age(&dns, HOST);
+        assert_eq!(caller.send(&origin, "a").await.unwrap_err().phase, SendPhase::Connect);
+        assert_eq!(caller.text(&origin, "a").await, "127.0.0.3", "the next attempt waits a moment for the answer");
+        assert_eq!(asked(), 4);
+    });
+}
+
+#[test]
+fn an_address_that_is_doubted_serves_on_while_dns_says_no_other() {
+    worker(async {
+        let port = server("127.0.0.3", 0, false).await;
+        let (dns_server, zone) = names::serve(&[("api.example.com.", &["127.0.0.2"])]).await;
+        let dns = Dns::of(names::resolver(dns_server));
+        let caller = TestCaller::asking(dns.clone());
+        let origin = origin(&format!("http://{HOST}:{port}/v1"), connection());
+        assert!(caller.send(&origin, "a").await.is_err());
+        zone.lock().unwrap().names.clear();
+        names::age(&dns, HOST);
+        assert!(caller.send(&origin, "a").await.is_err());
+        names::answered(&dns, HOST).await;
+        server("127.0.0.2", port, false).await;
+        assert_eq!(caller.text(&origin, "a").await, "127.0.0.2");
+    });
 }
 
 #[test]
