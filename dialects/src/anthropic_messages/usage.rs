@@ -49,6 +49,38 @@ struct OutputDetails {
     thinking_tokens: Option<u64>,
 }
 
+/// The later of two cumulative counts; a zero is none.
+fn grown(known: Option<u64>, said: Option<u64>) -> Option<u64> {
+    said.filter(|said| *said > 0).or(known).or(said)
+}
+
+/// The later of two divisions of a whole that grows. A zero in it is believed where the whole has not become less by it.
+fn later_parts<const N: usize>(known: [Option<u64>; N], said: [Option<u64>; N]) -> [Option<u64>; N] {
+    let whole = |parts: [Option<u64>; N]| parts.into_iter().flatten().fold(0, u64::saturating_add);
+    let with = |take: fn(Option<u64>, Option<u64>) -> Option<u64>| {
+        std::array::from_fn(|at| {
+            let of = |parts: &[Option<u64>; N]| parts.get(at).copied().flatten();
+            take(of(&known), of(&said))
+        })
+    };
+    let later = with(|known, said| said.or(known));
+    if whole(later) < whole(known) { with(grown) } else { later }
+}
+
+impl Creation {
+    fn tokens(self) -> u64 {
+        let [minutes, hour] =
+            [self.ephemeral_5m_input_tokens, self.ephemeral_1h_input_tokens].map(Option::unwrap_or_default);
+        minutes.saturating_add(hour)
+    }
+
+    fn updated(self, later: Self) -> Self {
+        let parts = |of: Self| [of.ephemeral_5m_input_tokens, of.ephemeral_1h_input_tokens];
+        let [ephemeral_5m_input_tokens, ephemeral_1h_input_tokens] = later_parts(parts(self), parts(later));
+        Self { ephemeral_5m_input_tokens, ephemeral_1h_input_tokens }
+    }
+}
+
 /// The counts above, by the names they have on the wire; whatever else a usage object has, the hub has no word for.
 pub(super) const NAMES: [&str; 5] = [
     "input_tokens",
@@ -94,7 +126,9 @@ impl MessagesUsage {
         })
     }
 
-    /// Takes over every count that `later` has.
+    /// Takes over every count that `later` has. They are cumulative, so a zero takes back nothing that was told: servers that count the
+    /// prompt at a stream's beginning alone write zeros at its end. Only where the input as a whole is not less is a zero one of its
+    /// parts: what was guessed as fresh at the beginning may be known to have come from the cache at the end.
     pub(crate) fn update(&mut self, later: Self) {
         let Self {
             input_tokens,
@@ -107,15 +141,36 @@ impl MessagesUsage {
             speed,
             apart,
         } = later;
-        self.input_tokens = input_tokens.or(self.input_tokens);
-        self.cache_creation_input_tokens = cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens = cache_read_input_tokens.or(self.cache_read_input_tokens);
-        self.cache_creation = cache_creation.or(self.cache_creation);
-        self.output_tokens = output_tokens.or(self.output_tokens);
-        self.output_tokens_details = output_tokens_details.or(self.output_tokens_details);
+        let said = [input_tokens, cache_creation_input_tokens, cache_read_input_tokens];
+        let known = [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens];
+        let [input, written, cached] = later_parts(known, said);
+        (self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens) = (input, written, cached);
+        self.cache_creation = match (self.cache_creation, cache_creation) {
+            (Some(known), Some(said)) => Some(known.updated(said)),
+            (known, said) => said.or(known),
+        };
+        self.output_tokens = grown(self.output_tokens, output_tokens);
+        let thinking = |details: Option<OutputDetails>| details.and_then(|details| details.thinking_tokens);
+        let thinking_tokens = grown(thinking(self.output_tokens_details), thinking(output_tokens_details));
+        self.output_tokens_details =
+            output_tokens_details.or(self.output_tokens_details).map(|_| OutputDetails { thinking_tokens });
         self.service_tier = service_tier.or(self.service_tier);
         self.speed = speed.or(self.speed);
         self.apart = if apart == Apart::default() { self.apart } else { apart };
+    }
+
+    /// True if `said`'s member of that name is a zero, or nothing, where this one, which is as much or later, has a count.
+    pub(super) fn outlives(&self, said: &Self, name: &str) -> bool {
+        let count = |of: &Self| match name {
+            "input_tokens" => of.input_tokens,
+            "cache_creation_input_tokens" => of.cache_creation_input_tokens,
+            "cache_read_input_tokens" => of.cache_read_input_tokens,
+            "output_tokens" => of.output_tokens,
+            "cache_creation" => of.cache_creation.map(Creation::tokens),
+            "output_tokens_details" => of.output_tokens_details.and_then(|details| details.thinking_tokens),
+            _ => None,
+        };
+        count(said).is_none_or(|said| said == 0) && count(self).is_some_and(|count| count > 0)
     }
 
     /// Every count, in an order of its own.
@@ -220,5 +275,50 @@ impl MessagesUsage {
             speed: ServiceTier::Unsaid,
             apart: Apart::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of([input, written, cached, output]: [u64; 4]) -> MessagesUsage {
+        let json = format!(
+            r#"{{"input_tokens":{input},"cache_creation_input_tokens":{written},"cache_read_input_tokens":{cached},"output_tokens":{output}}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    #[test]
+    fn a_zero_takes_back_nothing_that_was_told() {
+        for (start, delta, counts) in [
+            ([9, 2, 5, 1], [0, 0, 0, 16], [9, 2, 5, 16]),
+            ([9, 2, 5, 1], [9, 0, 0, 16], [9, 2, 5, 16]),
+            ([9, 2, 5, 1], [9, 2, 5, 16], [9, 2, 5, 16]),
+            ([0, 0, 0, 0], [11, 4, 7, 5], [11, 4, 7, 5]),
+            ([9, 0, 0, 1], [60, 0, 5, 0], [60, 0, 5, 1]),
+            // The prompt was guessed, and is known at the end: more of it may come from the cache.
+            ([900, 0, 0, 1], [0, 0, 900, 7], [0, 0, 900, 7]),
+            ([900, 0, 0, 1], [20, 0, 860, 7], [20, 0, 860, 7]),
+            ([0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]),
+        ] {
+            let mut usage = of(start);
+            usage.update(of(delta));
+            let counted = [
+                usage.input_tokens,
+                usage.cache_creation_input_tokens,
+                usage.cache_read_input_tokens,
+                usage.output_tokens,
+            ];
+            assert_eq!(counted, counts.map(Some), "{start:?} {delta:?}");
+        }
+        let mut usage: MessagesUsage = serde_json::from_str(
+            r#"{"input_tokens":9,"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":6},"output_tokens":1,"output_tokens_details":{"thinking_tokens":3}}"#,
+        )
+        .unwrap();
+        let zeros = r#"{"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":12,"output_tokens_details":{"thinking_tokens":0}}"#;
+        usage.update(serde_json::from_str(zeros).unwrap());
+        let told = Usage { input: 16, cache_write: 7, cache_write_1h: 6, output: 12, reasoning: 3, ..Usage::default() };
+        assert_eq!(usage.usage(), told);
     }
 }

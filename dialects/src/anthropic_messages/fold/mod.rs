@@ -5,6 +5,7 @@
 
 use serde_json::value::RawValue;
 
+use super::usage::MessagesUsage;
 use crate::codec::Unfolded;
 use crate::fold::FoldEvents;
 use crate::hub::{Raw, Usage};
@@ -34,8 +35,9 @@ type FoldedMembers = Vec<(String, Raw)>;
 pub(crate) struct MessagesFold {
     /// The message as it began, with what was said of it later.
     message: Option<FoldedMembers>,
-    /// Counts: each the last one said.
+    /// Counts: each the last one said, as far as it takes back nothing.
     usage: FoldedMembers,
+    tally: MessagesUsage,
     blocks: Vec<FoldedBlock>,
     ended: bool,
 }
@@ -127,8 +129,12 @@ impl MessagesFold {
 
     fn used(&mut self, usage: Option<&RawValue>) -> Result<usize, Unfolded> {
         let Some(usage) = usage else { return Ok(0) };
+        let said: MessagesUsage = serde_json::from_str(usage.get()).unwrap_or_default();
+        self.tally.update(said);
+        let tally = self.tally;
         let usage = object(usage.get())?;
-        Ok(usage.members().fold(0, |held, (name, raw)| held + lay(&mut self.usage, name, raw)))
+        let later = usage.members().filter(|(name, _)| !tally.outlives(&said, name));
+        Ok(later.fold(0, |held, (name, raw)| held + lay(&mut self.usage, name, raw)))
     }
 
     fn begin(&mut self, event: &mut Object<'_>) -> Result<usize, Unfolded> {
@@ -177,7 +183,7 @@ impl MessagesFold {
     /// # Errors
     /// The stream was cut, or its pieces make no whole.
     pub(crate) fn finish(self) -> Result<Vec<u8>, Unfolded> {
-        let Self { message, usage, blocks, ended } = self;
+        let Self { message, usage, blocks, ended, .. } = self;
         let message = message.filter(|_| ended).ok_or(Unfolded::Cut)?;
         let mut json = Writer::with_capacity(1024);
         json.open(b'{');

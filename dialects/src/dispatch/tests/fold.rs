@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::codec::Unfolded;
 use crate::dialect::Dialect;
+use crate::hub::Usage;
+use crate::observe::ObserverMode;
 use crate::sse::MAX_EVENT;
 
 const O: Dialect = Dialect::OpenAiChat;
@@ -313,6 +315,21 @@ fn everything_anthropic_streams_folds() {
     // And back, and once more.
     let told = A.stream_of_whole(whole.to_string().as_bytes(), false).unwrap();
     assert_eq!(fold(A, &String::from_utf8(told).unwrap(), MOST, 64).unwrap(), expected);
+}
+
+#[test]
+fn zeros_and_nulls_at_anthropics_end_take_no_count_back() {
+    let start = json!({"type": "message_start", "message": {"id": "m", "content": [],
+        "usage": {"input_tokens": 9, "cache_read_input_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": 2}, "output_tokens": 1, "x": 1}}});
+    let delta = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+        "usage": {"input_tokens": 0, "cache_read_input_tokens": null, "cache_creation": {"ephemeral_1h_input_tokens": 0}, "output_tokens": 16, "x": 0}});
+    let text = sse(&[start, delta, json!({"type": "message_stop"})]);
+    let usage = json!({"input_tokens": 9, "cache_read_input_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": 2}, "output_tokens": 16, "x": 0});
+    assert_eq!(fold(A, &text, MOST, text.len()).unwrap()["usage"], usage);
+    let mut observer = A.observer(ObserverMode::Watch);
+    observer.push(text.as_bytes());
+    let used = Usage { input: 16, cached_input: 5, cache_write: 2, cache_write_1h: 2, output: 16, ..Usage::default() };
+    assert_eq!(observer.usage(), Some(used));
 }
 
 #[test]
