@@ -253,8 +253,11 @@ pub fn say_when_in_body(body: Vec<u8>, dialect: Dialect, after: Duration) -> Vec
     dialect.say_when(body, after.min(LONGEST_RETRY_AFTER))
 }
 
-/// Says when to come again in `retry-after` and `retry-after-ms`.
+/// Says when to come again in `retry-after` and `retry-after-ms`; beyond what SDKs wait for, that they need not.
 pub fn say_when(headers: &mut http::HeaderMap, after: Duration) {
+    if after > LONGEST_RETRY_AFTER {
+        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
     let after = after.min(LONGEST_RETRY_AFTER);
     let seconds = u64::try_from(after.as_millis().div_ceil(1_000)).unwrap_or(1).max(1);
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

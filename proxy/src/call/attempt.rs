@@ -39,8 +39,8 @@ use super::times::Times;
 use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
 use super::{
-    background, compress_request, error_body, foreign_thoughts, headers, provider_keys, repeat, stored, vendor_limits,
-    weigh,
+    background, compress_request, error_body, foreign_thoughts, headers, provider_keys, repeat, retry_after, stored,
+    vendor_limits, weigh,
 };
 
 /// While a whole answer is translated it is there so many times more.
@@ -360,13 +360,15 @@ impl Attempt<'_> {
         {
             token.refused(open.endpoint());
         }
-        let after = vendor_limits::told(error.kind, &headers, &body, SystemTime::now());
+        let now = SystemTime::now();
+        let after = vendor_limits::told(error.kind, &headers, &body, now);
         let mut headers = headers::back(headers, (dialect, self.call.dialect()));
+        retry_after::drop_nonsense(&mut headers, now);
         if let Some(after) = after.filter(|_| !headers.contains_key(RETRY_AFTER)) {
             // Said in the body alone, as Google does, or in words: clients look at the headers.
             errors::say_when(&mut headers, after);
         }
-        let answer = ErrorAnswer { dialect, status, headers, body, error: Box::new(error) };
+        let answer = ErrorAnswer { dialect, status, headers, body, error: Box::new(error), after };
         Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }
 

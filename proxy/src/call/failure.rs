@@ -1,7 +1,7 @@
 //! An attempt that gave no good answer, and what its caller is told of it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
@@ -72,6 +72,8 @@ pub(super) struct ErrorAnswer {
     pub(super) body: Bytes,
     /// The error that it is. Boxed: it is rare.
     pub(super) error: Box<ProviderError>,
+    /// The time after which the provider wants to be asked again, where it has said that.
+    pub(super) after: Option<Duration>,
 }
 
 /// Reads a provider's error answer, whose name may stand in a header.
@@ -205,12 +207,20 @@ impl Failure {
         }
     }
 
-    /// True if the caller is rather told this than what was there before: what weighs more, of equals the last, and of several that are
-    /// used up the one that has room first.
+    /// True if the caller is rather told this than what was there before: what weighs more, of equals the last, and of several whose
+    /// limits are used up the one that has room first: its caller is to come again when somebody is there.
     pub(super) fn says_more_than(&self, before: &Self) -> bool {
-        match (&self.said, &before.said) {
-            (FailureCause::UsedUp(own), FailureCause::UsedUp(other)) => own.after <= other.after,
-            _ => self.weight() >= before.weight(),
+        says_more((self.weight(), self.limit()), (before.weight(), before.limit()))
+    }
+
+    /// The time after which a limit of the provider has room that is used up; `Some(None)`: that is not known.
+    fn limit(&self) -> Option<Option<Duration>> {
+        let is_limited = self.end == AttemptEnd::RateLimited;
+        match &self.said {
+            FailureCause::UsedUp(used_up) => Some(Some(used_up.after)),
+            FailureCause::Error { answer, .. } => is_limited.then_some(answer.after),
+            FailureCause::InStream { error, .. } => is_limited.then(|| retry_after::told_in_stream(error)),
+            FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) => None,
         }
     }
 
@@ -295,6 +305,19 @@ impl Failure {
     }
 }
 
+/// A failure's weight, and what is known of its limit, if it is one.
+type Weighed = (u8, Option<Option<Duration>>);
+
+/// True if a failure says more to the caller than the one before it.
+fn says_more((own, limit): Weighed, (other, before): Weighed) -> bool {
+    match (limit, before) {
+        (Some(Some(own)), Some(Some(other))) => own <= other,
+        // Who says when says more.
+        (Some(None), Some(Some(_))) if own == other => false,
+        _ => own >= other,
+    }
+}
+
 const fn is_about_us(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Authentication | ErrorKind::Billing | ErrorKind::Permission)
 }
@@ -315,8 +338,7 @@ fn credential(provider: &Provider, (kind, status): (ErrorKind, &str)) -> Problem
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
 fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
-    let ErrorAnswer { dialect, status, headers, body, error: _ } = answer;
-    let after = retry_after::told(error.kind, &headers, &body, SystemTime::now());
+    let ErrorAnswer { dialect, status, headers, body, error: _, after } = answer;
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
     // A page of whatever stands before the provider is none of its errors.
     let is_page = body.trim_ascii_start().first().is_none_or(|byte| *byte == b'<');
@@ -385,4 +407,35 @@ fn finish(mut whole: Whole, end: End, hopeless: bool) -> Exchange {
         whole.headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     Exchange::Whole(Whole { end, ..whole })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_that_are_limited_the_caller_is_told_when_the_first_has_room() {
+        let limited = |seconds: u64| (3, Some(Some(Duration::from_secs(seconds))));
+        let used_up = |seconds: u64| (2, Some(Some(Duration::from_secs(seconds))));
+        let (unsaid, failed, mistaken) = ((3, Some(None)), (3, None), (4, None));
+        for (before, later, is_later) in [
+            (limited(20), limited(300), false),
+            (limited(300), limited(20), true),
+            (limited(20), limited(20), true),
+            (used_up(5), limited(300), false),
+            (used_up(300), limited(5), true),
+            (limited(300), used_up(5), true),
+            (limited(5), used_up(300), false),
+            (limited(300), unsaid, false),
+            (unsaid, limited(300), true),
+            (unsaid, unsaid, true),
+            (used_up(5), unsaid, true),
+            (limited(5), failed, true),
+            (failed, limited(5), true),
+            (limited(5), mistaken, true),
+            (mistaken, limited(5), false),
+        ] {
+            assert_eq!(says_more(later, before), is_later, "{before:?} {later:?}");
+        }
+    }
 }

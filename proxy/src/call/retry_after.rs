@@ -3,13 +3,19 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use sluicegate_dialects::hub::{ErrorKind, ProviderError};
 
 /// The longest time that is believed if only prose says it: a message may repeat what its caller wrote.
 const LONGEST_IN_WORDS: Duration = Duration::from_secs(300);
+
+/// A provider that says more than this does not mean it.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// The same as `retry-after`, in milliseconds: the SDKs of OpenAI and Anthropic look at it first.
+const RETRY_AFTER_MS: &str = "retry-after-ms";
 
 /// The cooldown that a provider asks for: in its headers, else in the body of its error.
 pub(super) fn wanted(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
@@ -19,13 +25,33 @@ pub(super) fn wanted(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Optio
 /// `retry-after-ms`, or `retry-after` in seconds or as a date.
 fn in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let millis = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()).map(|millis| millis / 1_000.0);
-    let seconds = || text(RETRY_AFTER.as_str()).and_then(|text| text.parse::<f64>().ok());
-    if let Some(seconds) = millis.or_else(seconds) {
-        return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+    let millis = text(RETRY_AFTER_MS).and_then(|text| number(text, 0.001));
+    millis.or_else(|| text(RETRY_AFTER.as_str()).and_then(|text| in_seconds(text, now)))
+}
+
+/// A value of `retry-after`: seconds, or a date.
+fn in_seconds(text: &str, now: SystemTime) -> Option<Duration> {
+    let by_date = || Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default());
+    number(text, 1.0).or_else(by_date)
+}
+
+/// A number of so many seconds each; nobody means less than none, or what is no number.
+fn number(text: &str, factor: f64) -> Option<Duration> {
+    let seconds = text.parse::<f64>().ok().filter(|number| *number >= 0.0)? * factor;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Takes out of the headers for a caller what says no time at all, or one in years: clients make of it whatever they like.
+pub(super) fn drop_nonsense(headers: &mut HeaderMap, now: SystemTime) {
+    let says = |value: &HeaderValue, read: &dyn Fn(&str) -> Option<Duration>| {
+        value.to_str().ok().and_then(|text| read(text.trim())).is_some_and(|wait| wait <= LONGEST)
+    };
+    if headers.get(RETRY_AFTER).is_some_and(|value| !says(value, &|text| in_seconds(text, now))) {
+        headers.remove(RETRY_AFTER);
     }
-    let date = httpdate::parse_http_date(text(RETRY_AFTER.as_str())?).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    if headers.get(RETRY_AFTER_MS).is_some_and(|value| !says(value, &|text| number(text, 0.001))) {
+        headers.remove(RETRY_AFTER_MS);
+    }
 }
 
 /// The time after which the caller is told to come again: whatever a provider says of a limit or of its load, OpenAI and Azure in
@@ -129,8 +155,28 @@ mod tests {
         assert_eq!(of("retry-after-ms", "250"), Some(Duration::from_millis(250)));
         assert_eq!(of("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT"), Some(Duration::from_secs(7)));
         assert_eq!(of("retry-after", "soon"), None);
-        assert_eq!(of("retry-after", "-1"), Some(Duration::ZERO));
-        assert_eq!(of("retry-after", "1e300"), None);
+        for nonsense in ["-1", "-5", "NaN", "inf", "1e300", ""] {
+            assert_eq!(of("retry-after", nonsense), None, "{nonsense}");
+            assert_eq!(of("retry-after-ms", nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_says_no_time_is_not_passed_on() {
+        let left = |seconds: &str, millis: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, seconds.parse().unwrap());
+            headers.insert(RETRY_AFTER_MS, millis.parse().unwrap());
+            drop_nonsense(&mut headers, SystemTime::UNIX_EPOCH);
+            (headers.contains_key(RETRY_AFTER), headers.contains_key(RETRY_AFTER_MS))
+        };
+        for sense in ["0", "30", "0.5", "Thu, 01 Jan 1970 00:00:07 GMT"] {
+            assert_eq!(left(sense, "250"), (true, true), "{sense}");
+        }
+        for nonsense in ["NaN", "-5", "inf", "abc", "99999999999999999999", "9999999999999", ""] {
+            assert_eq!(left(nonsense, nonsense), (false, false), "{nonsense}");
+        }
+        assert_eq!(left("7", "soon"), (true, false));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::account::{AttemptEnd, ErrorSource};
 use crate::errors::X_SHOULD_RETRY;
 use crate::upstream::{SendError, SendErrorKind, SendPhase};
 
-use super::retry_after;
+use super::{retry_after, vendor_limits};
 
 /// The cooldown of an endpoint that limits the gateway and does not say for how long.
 const LIMITED: Duration = Duration::from_secs(15);
@@ -79,7 +79,7 @@ pub(super) fn status(
     (error, body): (&ProviderError, &[u8]),
     on: &RetryOn,
 ) -> RetryDecision {
-    let wait = retry_after::wanted(headers, body, SystemTime::now());
+    let wait = vendor_limits::wanted(error.kind, headers, body, SystemTime::now());
     let judged = by_code(meant(status, error.kind), error, wait, on);
     // The provider itself says that it would say the same again; another one may still do better.
     let once = headers.get(X_SHOULD_RETRY).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));

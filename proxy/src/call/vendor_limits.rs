@@ -1,10 +1,12 @@
 //! A provider's own rate limits as its answers' headers tell them, and how long it is better to ask others. Pure.
 //!
-//! Vendors mean a bucket that fills as time goes by: `reset` is when it is full again, not when something is in it.
+//! Most vendors mean a bucket that fills as time goes by: `reset` is when it is full again, not when something is in it. Others have
+//! windows, of a day even, in which nothing comes back before they are over.
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 use sluicegate_dialects::hub::ErrorKind;
 
 use super::retry_after;
@@ -19,6 +21,15 @@ const UNSAID: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// … and nothing is believed for longer.
 const LONGEST: Duration = Duration::from_secs(300);
+
+/// So many headers are looked at that a body repeats.
+const MOST_REPEATED: usize = 32;
+/// A window that ends later than this is none: the longest are of a month.
+const LONGEST_WINDOW: Duration = Duration::from_secs(31 * 86_400);
+/// A number that is at least this is no span but a time since 1970, in seconds …
+const SINCE_1970: f64 = 1e9;
+/// … and from here on in milliseconds.
+const SINCE_1970_IN_MS: f64 = 1e12;
 
 /// The names of one limit: what there is of it, what is left, and when all of it is there again.
 struct LimitNames {
@@ -63,6 +74,19 @@ static LIMITS: [LimitNames; 8] = [
     ),
 ];
 
+/// The names of a window: what is left in it, and when it is over. OpenRouter's and Hugging Face's, those of an older draft of the IETF's,
+/// Mistral's.
+static WINDOWS: [(HeaderName, HeaderName); 3] = [
+    (HeaderName::from_static("x-ratelimit-remaining"), HeaderName::from_static("x-ratelimit-reset")),
+    (HeaderName::from_static("ratelimit-remaining"), HeaderName::from_static("ratelimit-reset")),
+    (HeaderName::from_static("ratelimitbysize-remaining"), HeaderName::from_static("ratelimitbysize-reset")),
+];
+
+/// The IETF's own header for both, and Anthropic's for the windows of a subscription.
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static UNIFIED_STATUS: HeaderName = HeaderName::from_static("anthropic-ratelimit-unified-status");
+static UNIFIED_RESET: HeaderName = HeaderName::from_static("anthropic-ratelimit-unified-reset");
+
 /// The time for which others are better asked first; `None`: there is enough left of everything, or nothing is said.
 pub(super) fn nearly_used_up(headers: &HeaderMap, now: impl Fn() -> SystemTime) -> Option<Duration> {
     // Most answers of most providers say nothing of it: one pass tells.
@@ -77,8 +101,52 @@ pub(super) fn nearly_used_up(headers: &HeaderMap, now: impl Fn() -> SystemTime) 
 /// The time after which the caller of an answer that is an error is told to come again: as the provider says it, else until there is
 /// enough again of the limit that its headers tell to be used up.
 pub(super) fn told(kind: ErrorKind, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
-    let by_limits = || if retry_after::says_later(kind) { used_up_for(headers, || now) } else { None };
+    let by_limits = || window(kind, headers, body, now).or_else(|| used_up_for(headers, || now));
+    let by_limits = || if retry_after::says_later(kind) { by_limits() } else { None };
     retry_after::told(kind, headers, body, now).or_else(by_limits)
+}
+
+/// The cooldown that a provider asks for with an error: as it says it, else until the window is over that it tells to be used up.
+pub(super) fn wanted(kind: ErrorKind, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+    retry_after::wanted(headers, body, now).or_else(|| window(kind, headers, body, now))
+}
+
+/// The time until the window is over that an error of a limit tells to be used up: in its headers, or in those that its body repeats.
+fn window(kind: ErrorKind, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+    if !retry_after::says_later(kind) {
+        return None;
+    }
+    let known = |wait: &Duration| (SHORTEST..=LONGEST_WINDOW).contains(wait);
+    windows_in_headers(headers, now).or_else(|| windows_in_body(body, now)).filter(known)
+}
+
+/// The end of the last of the windows that are used up. One that does not say what is left in it is the one that an error is about.
+fn windows_in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let is_used_up = |left: Option<&str>| left.is_none_or(|left| left.parse::<f64>().is_ok_and(|left| left <= 0.0));
+    let named = WINDOWS.iter().filter(|(left, _)| is_used_up(text(left))).filter_map(|(_, over)| text(over));
+    let unified = text(&UNIFIED_RESET).filter(|_| text(&UNIFIED_STATUS).is_none_or(|status| status == "rejected"));
+    let ietf = text(&RATE_LIMIT).into_iter().flat_map(|text| text.split(',')).filter_map(|item| {
+        let member = |name: &str| item.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        member("t").filter(|_| is_used_up(member("r")))
+    });
+    named.chain(unified).chain(ietf).filter_map(|over| reset(over, &|| now)).max()
+}
+
+/// OpenRouter repeats the headers in the error; ChatGPT's own limits are said in it alone.
+fn windows_in_body(body: &[u8], now: SystemTime) -> Option<Duration> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let error = value.get("error")?;
+    let said = |name: &str| error.get(name)?.as_f64().filter(|said| *said > 0.0);
+    if let Some(wait) = said("resets_in_seconds") {
+        return Duration::try_from_secs_f64(wait).ok();
+    }
+    let repeated = error.get("metadata")?.get("headers")?.as_object()?;
+    let line = |(name, value): (&String, &Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+    };
+    windows_in_headers(&repeated.iter().take(MOST_REPEATED).filter_map(line).collect(), now)
 }
 
 /// The time until there is enough again of what an answer says that it lacks, where it says until when.
@@ -124,10 +192,15 @@ fn until_enough(remaining: f64, limit: Option<f64>, reset: Option<Duration>) -> 
     }
 }
 
-/// A span such as `6m0s`, `20ms` or `7.66` (seconds), or a time as RFC 3339 has it.
+/// A span such as `6m0s`, `20ms` or `7.66` (seconds), or a time: as RFC 3339 has it, or since 1970.
 fn reset(text: &str, now: &impl Fn() -> SystemTime) -> Option<Duration> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Some(SystemTime::from(at).duration_since(now()).unwrap_or_default());
+    }
+    if let Some(number) = text.parse::<f64>().ok().filter(|number| *number >= SINCE_1970) {
+        let seconds = if number >= SINCE_1970_IN_MS { number / 1_000.0 } else { number };
+        let now = now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        return Duration::try_from_secs_f64(seconds).ok().map(|at| at.saturating_sub(now));
     }
     // A date that is none is no span of years.
     retry_after::span(text).filter(|_| !text.contains('-'))
@@ -182,6 +255,48 @@ mod tests {
         assert_eq!(of(ErrorKind::RateLimit, &openai, words), Some(3_000), "what is said of this call goes before");
         assert_eq!(of(ErrorKind::RateLimit, &openai[..1], "{}"), None, "it does not say until when");
         assert_eq!(of(ErrorKind::InvalidRequest, &openai, "{}"), None);
+    }
+
+    #[test]
+    fn a_window_is_waited_for_until_it_is_over() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            HeaderMap::from_iter(
+                pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())),
+            )
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let of = |pairs: &[(&'static str, &'static str)], body: &str| {
+            let headers = headers(pairs);
+            let told = told(ErrorKind::RateLimit, &headers, body.as_bytes(), now);
+            assert_eq!(told, wanted(ErrorKind::RateLimit, &headers, body.as_bytes(), now), "{pairs:?} {body}");
+            assert_eq!(wanted(ErrorKind::Quota, &headers, body.as_bytes(), now), None, "{pairs:?} {body}");
+            told.map(|wait| wait.as_millis())
+        };
+        let openrouter = r#"{"error":{"message":"Rate limit exceeded: free-models-per-day","code":429,"metadata":{"headers":{"X-RateLimit-Limit":"50","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1700007200000"}}}}"#;
+        let (none, left) = (("x-ratelimit-remaining", "0"), ("x-ratelimit-remaining", "7"));
+        assert_eq!(of(&[none, ("x-ratelimit-reset", "1700007200000")], "{}"), Some(7_200_000));
+        assert_eq!(of(&[none, ("x-ratelimit-reset", "1700000120")], "{}"), Some(120_000));
+        assert_eq!(of(&[none, ("x-ratelimit-reset", "2023-11-14T22:14:20Z")], "{}"), Some(60_000));
+        assert_eq!(of(&[none, ("x-ratelimit-reset", "120")], "{}"), Some(120_000));
+        assert_eq!(of(&[none, ("x-ratelimit-reset", "1m30s")], "{}"), Some(90_000));
+        assert_eq!(of(&[("x-ratelimit-reset", "30")], "{}"), Some(30_000));
+        assert_eq!(of(&[left, ("x-ratelimit-reset", "30")], "{}"), None, "another limit is used up");
+        assert_eq!(of(&[], openrouter), Some(7_200_000));
+        assert_eq!(of(&[], &openrouter.replace(r#""0""#, "7")), None);
+        assert_eq!(of(&[], &openrouter.replace(r#""1700007200000""#, "1700007200000")), Some(7_200_000));
+        assert_eq!(of(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "50")], "{}"), Some(50_000));
+        assert_eq!(of(&[("ratelimit", r#""burst";r=3;t=9, "day";r=0;t=120"#)], "{}"), Some(120_000));
+        assert_eq!(of(&[("ratelimit", r#""burst";r=3;t=9"#)], "{}"), None);
+        assert_eq!(of(&[("ratelimitbysize-reset", "42")], "{}"), Some(42_000));
+        let unified = ("anthropic-ratelimit-unified-reset", "1700003600");
+        assert_eq!(of(&[("anthropic-ratelimit-unified-status", "rejected"), unified], "{}"), Some(3_600_000));
+        assert_eq!(of(&[("anthropic-ratelimit-unified-status", "allowed"), unified], "{}"), None);
+        let chatgpt = r#"{"error":{"type":"usage_limit_reached","resets_in_seconds":7200}}"#;
+        assert_eq!(of(&[], chatgpt), Some(7_200_000));
+        // What is over is no reason to wait, and what makes no sense none either.
+        for over in ["1600000000", "0", "-3", "soon", "1900000000", "NaN", "inf"] {
+            assert_eq!(of(&[none, ("x-ratelimit-reset", over)], "{}"), None, "{over}");
+        }
     }
 
     #[test]

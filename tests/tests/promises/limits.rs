@@ -184,6 +184,40 @@ async fn a_long_retry_after_is_told_to_the_caller() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_window_is_waited_for_and_told() {
+    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 7_200;
+    let reset = format!("{at}000");
+    let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &*reset)];
+    let capped = Upstream::always(vec![answer(429, &headers, ODD)]).unwrap();
+    let text = pool("p", &[provider("only", "OpenAI", capped.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let said = WHOLE.call(&proxy.client(), "m", &[]).await;
+    assert_eq!((said.status, said.header("retry-after"), said.header("x-should-retry")), (429, "120", "false"));
+    assert_eq!(capped.calls(), 1, "nobody waits for it");
+}
+
+#[tokio::test]
+async fn of_two_that_are_limited_the_caller_is_told_the_sooner_time() {
+    for (first, second) in [("100", "30"), ("30", "100")] {
+        let [one, two] =
+            [first, second].map(|after| Upstream::always(vec![answer(429, &[("retry-after", after)], ODD)]).unwrap());
+        let proxy = Proxy::start(&[("all.yaml", &self::two(&one, "OpenAI", two.address))], &[]).unwrap();
+        let said = WHOLE.call(&proxy.client(), "m", &[]).await;
+        assert_eq!((said.status, said.header("retry-after")), (429, "30"), "{first} {second}");
+        assert_eq!((one.calls(), two.calls()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_is_none_is_not_passed_on() {
+    let busy = Upstream::always(vec![answer(429, &[("retry-after", "NaN")], ODD)]).unwrap();
+    let text = pool("p", &[provider("only", "OpenAI", busy.address, "")], "  retry: {attempts: 1}") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let said = WHOLE.call(&proxy.client(), "m", &[]).await;
+    assert_eq!((said.status, said.header("retry-after"), said.header("x-should-retry")), (429, "", "false"));
+}
+
+#[tokio::test]
 async fn a_provider_that_says_whether_to_retry_is_passed_on() {
     let headers = [("content-type", "application/json"), ("x-should-retry", "true")];
     let odd = Upstream::always(vec![answer(400, &headers, ODD)]).unwrap();
