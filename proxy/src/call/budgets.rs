@@ -10,7 +10,7 @@ use sluicegate_dialects::hub::{ErrorKind, ServiceTier, Usage};
 
 use crate::api::limit_headers::sends_a_bill;
 use crate::errors::Problem;
-use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget};
+use crate::limit::{BudgetDemand, BudgetRefusal, BudgetTold, FIRST_TYPICAL, MOST_OF_CALL, PreparedBudget};
 use crate::pricing::cost;
 use crate::state::{Provider, Rule, TargetRef};
 
@@ -68,17 +68,36 @@ pub(super) fn demands<'a>(
     }
     let input = call.prompt_tokens();
     let answers = if call.operation.generates() { call.answers() } else { 0 };
+    let keeper = call.context.worker.limiter.budgets();
     let demand = |budget: &'a PreparedBudget| {
-        let typical = || call.context.worker.limiter.budgets().shared().typical(budget);
-        let output = if answers == 0 { 0 } else { call.peek.max_tokens.unwrap_or_else(typical) };
-        let output = output.saturating_mul(answers);
-        let cost = match budget.unit {
-            BudgetUnit::Tokens => input.saturating_add(output),
-            BudgetUnit::Usd => dearest(call, (rule, reach), (input, output), budget.unpriced_is_free)?,
+        let of = |output: u64| match budget.unit {
+            BudgetUnit::Tokens => Ok(input.saturating_add(output.saturating_mul(answers))),
+            BudgetUnit::Usd => {
+                let tokens = (input, output.saturating_mul(answers));
+                dearest(call, (rule, reach), tokens, budget.unpriced_is_free)
+            }
+        };
+        let cost = match call.peek.max_tokens.filter(|_| answers > 0) {
+            Some(asked) => of(asked)?,
+            None if answers == 0 => of(0)?,
+            None => {
+                let learnt = keeper.shared().typical(budget);
+                let whole = of(learnt.unwrap_or(FIRST_TYPICAL))?;
+                // Mostly it is no part of what there is, and the prompt's part needs no look.
+                let most = if learnt.is_some() { budget.amount } else { keeper.left(budget) };
+                if whole <= most { whole } else { supposed((of(0)?, whole), most) }
+            }
         };
         Ok(BudgetDemand { budget, cost: cost.min(MOST_OF_CALL) })
     };
     of(call, rule).map(demand).collect()
+}
+
+/// The part of a budget for a call that does not say how long its answer may be, of which there is at `most` so much: nobody has asked
+/// for more, and refused for a guess alone it would be refused for ever. Its prompt is `sure`; what costs anything is not let in for
+/// nothing.
+fn supposed((sure, whole): (u64, u64), most: u64) -> u64 {
+    whole.min(most).max(sure).max(whole.min(1))
 }
 
 /// Checks that what a call costs that is made later, as a part of a batch, will be known where it has to be.
@@ -249,6 +268,20 @@ fn value(text: String) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_answer_is_supposed_to_cost_more_than_there_is() {
+        for (sure, whole, most, taken) in [
+            (10, 500, 1_000, 500),
+            (10, 500, 400, 400),
+            (10, 500, 5, 10),
+            (10, 10, 0, 10),
+            (0, 500, 0, 1),
+            (0, 0, 0, 0),
+        ] {
+            assert_eq!(supposed((sure, whole), most), taken, "{sure} {whole} {most}");
+        }
+    }
 
     #[test]
     fn the_tightest_budget_of_each_unit_is_told_and_no_shadow() {

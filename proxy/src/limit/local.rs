@@ -28,7 +28,7 @@ const MOST_KEYS: usize = 4_096;
 /// A full shard is looked through for what has left no more often, in microseconds.
 const SWEEP: u64 = 1_000_000;
 /// The tokens of an answer whose caller sets no limit, as long as no other is known.
-const FIRST_TYPICAL: u64 = 512;
+pub(crate) const FIRST_TYPICAL: u64 = 512;
 
 /// The counts of what became of checks.
 #[derive(Debug, Default)]

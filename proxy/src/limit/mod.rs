@@ -29,6 +29,7 @@ pub use budget::SharedBudgets;
 pub(crate) use budget::{BudgetDemand, BudgetHolds, BudgetRefusal, BudgetTold, MOST_OF_CALL, PreparedBudget};
 pub(crate) use hold::Holds;
 pub(crate) use limiter::{Demand, LimitRefusal, Limiter, Told};
+pub(crate) use local::FIRST_TYPICAL;
 pub use local::SharedLimits;
 pub(crate) use of_attempts::{AttemptLimit, AttemptLimits};
 pub(crate) use prepared::{LimitKey, LimitScope, Per, PreparedLimit};

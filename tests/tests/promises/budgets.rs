@@ -432,6 +432,24 @@ async fn an_amount_that_shrinks_holds_at_once_and_one_that_grows_is_not_given_tw
 }
 
 #[tokio::test]
+async fn nobody_is_refused_for_a_guess_that_is_more_than_all_of_a_budget() {
+    let upstream = plain_upstream();
+    for budget in ["{amount: \"0.05\", period: Daily}", "{amount: \"400\", unit: Tokens, period: Daily}"] {
+        let text = pool(&upstream) + &route("") + &consumer("team", KEY, budget);
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+        let client = proxy.client();
+        // 512 tokens would cost half a dollar.
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"Say something."}]}"#;
+        for _ in 0..3 {
+            let answer = client.post(CHAT, &[("x-api-key", KEY)], body.to_owned()).await.unwrap();
+            assert_eq!(answer.status, 200, "{budget}: {}", answer.text());
+        }
+        let asked = ask(&client, "m", 512, false).await;
+        assert_eq!(asked.status, 429, "who asks for them is refused: {}", asked.text());
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_may_cost_more_than_there_is_money_is_settled_by_what_it_cost() {
     let upstream = plain_upstream();
     let other = "other-key-that-nobody-can-guess";

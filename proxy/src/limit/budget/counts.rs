@@ -24,8 +24,6 @@ const MOST_KEYS: usize = 65_536;
 const MOST_NAMED: usize = 1_000;
 /// Clocks that are right differ by less, in seconds.
 const AHEAD: i64 = 60;
-/// The tokens of an answer whose caller sets no limit, as long as no other is known.
-const FIRST_TYPICAL: u64 = 512;
 
 /// The counts of what became of checks and reservations.
 #[derive(Debug, Default)]
@@ -288,10 +286,10 @@ impl SharedBudgets {
         left.unwrap_or_default()
     }
 
-    /// The tokens of a typical answer to the calls of a budget.
-    pub(crate) fn typical(&self, budget: &PreparedBudget) -> u64 {
-        let typical = self.shard(&budget.key).get(&budget.key).map_or(0, |count| count.typical);
-        if typical == 0 { FIRST_TYPICAL } else { typical }
+    /// The tokens of a typical answer to the calls of a budget; `None`: this process knows of none yet.
+    pub(crate) fn typical(&self, budget: &PreparedBudget) -> Option<u64> {
+        let typical = self.shard(&budget.key).get(&budget.key).map(|count| count.typical);
+        typical.filter(|typical| *typical > 0)
     }
 
     /// Learns what an answer had.

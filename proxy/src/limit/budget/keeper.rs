@@ -229,6 +229,11 @@ impl BudgetKeeper {
         }
     }
 
+    /// The rest of a budget, as far as this process knows.
+    pub(crate) fn left(&self, budget: &PreparedBudget) -> u64 {
+        budget.amount.saturating_sub(self.shared.known(&self.place(budget)))
+    }
+
     fn place(&self, budget: &PreparedBudget) -> BudgetPlace {
         // Redis's own clock decides where there is one.
         let now = if self.redis.is_some() { self.shared.now() } else { self.shared.steady_now() };
