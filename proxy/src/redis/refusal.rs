@@ -3,10 +3,11 @@
 use ::redis::{ErrorKind, RedisError};
 
 /// The reasons that are told. They are Redis's own words, but for `AUTH`: the login was refused.
-pub(super) const REASONS: [&str; 12] = [
+pub(super) const REASONS: [&str; 13] = [
     "AUTH",
     "BUSY",
     "CLUSTERDOWN",
+    "ERR",
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
@@ -17,6 +18,8 @@ pub(super) const REASONS: [&str; 12] = [
     "READONLY",
     "WRONGPASS",
 ];
+/// Commands that are tried, and done without where they are not there.
+const NOT_NEEDED: [&str; 4] = ["asking", "client", "cluster", "hello"];
 /// At most so many characters of its words are told.
 const MOST_WORDS: usize = 160;
 
@@ -25,7 +28,7 @@ const MOST_WORDS: usize = 160;
 pub(super) struct Refusal {
     /// One of [`REASONS`].
     pub(super) reason: &'static str,
-    /// Its own sentence. Errors of other reasons may repeat what they were asked, a password too: nothing of those is told.
+    /// Its own sentence, without what that repeats of what it was asked: that may be a password.
     pub(super) words: String,
 }
 
@@ -39,15 +42,31 @@ impl Refusal {
         let (code, words) = (error.code()?, error.detail().unwrap_or_default());
         let known = |word: &str| REASONS.iter().copied().find(|reason| *reason == word);
         let reason = match known(code) {
-            Some(reason) => reason,
+            Some(reason) if reason != "ERR" => reason,
             // What a script's own command was refused with, in the words of older ones.
-            None if words.starts_with("ACL failure in script") => "NOPERM",
-            None if words.starts_with("Error running script") => words.split([' ', '\'', '-']).find_map(known)?,
+            _ if words.starts_with("ACL failure in script") => "NOPERM",
+            _ if words.starts_with("Error running script") => {
+                words.split([' ', '\'', '-']).find_map(known).unwrap_or("ERR")
+            }
+            Some(reason) => reason,
             None => return None,
         };
+        if reason == "ERR" && is_expected(words) {
+            return None;
+        }
+        let words = words.split(", with args").next().unwrap_or_default();
         let words = words.chars().filter(|letter| !letter.is_control()).take(MOST_WORDS).collect();
         Some(Self { reason, words })
     }
+}
+
+/// True if a plain error says that a Redis is none of a cluster, or lacks a command that nobody needs.
+fn is_expected(words: &str) -> bool {
+    let unknown = words.strip_prefix("unknown command ").and_then(|rest| rest.get(1..));
+    let is = |name: &&str| {
+        unknown.is_some_and(|rest| rest.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    };
+    words.starts_with("This instance has cluster support disabled") || NOT_NEEDED.iter().any(|name| is(name))
 }
 
 #[cfg(test)]
@@ -76,13 +95,18 @@ mod tests {
             (b"-MASTERDOWN Link with MASTER is down\r\n", "MASTERDOWN"),
             (b"-LOADING Redis is loading the dataset in memory\r\n", "LOADING"),
             (b"-ERR Error running script (call to f_0c): @user_script:1: -OOM command not allowed\r\n", "OOM"),
+            (b"-ERR unknown command 'EVALSHA', with args beginning with: '0c' '1' 'secret'\r\n", "ERR"),
+            (b"-ERR command is not supported by this proxy\r\n", "ERR"),
         ] {
             let refusal = refusal(answer).unwrap();
             assert_eq!(refusal.reason, reason);
             assert!(!refusal.words.is_empty() && refusal.words.len() <= MOST_WORDS);
+            assert!(!refusal.words.contains("secret"), "{}", refusal.words);
         }
         for answer in [
             &b"-ERR unknown command `HELLO`, with args beginning with: `3` `AUTH` `user` `secret`\r\n"[..],
+            b"-ERR unknown command 'CLUSTER', with args beginning with: 'SLOTS'\r\n",
+            b"-ERR This instance has cluster support disabled\r\n",
             b"-MOVED 3999 127.0.0.1:6381\r\n",
             b"-NOSCRIPT No matching script.\r\n",
         ] {
