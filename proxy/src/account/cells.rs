@@ -43,6 +43,9 @@ pub(super) const fn token_counts(usage: &Usage) -> [u64; 5] {
     [usage.input, usage.output, usage.cached_input, usage.cache_write, usage.reasoning]
 }
 
+/// The ends of calls that are errors, by whose labels their durations are told.
+const ERRORS: [End; 5] = [End::Refused, End::Failed, End::ClientGone, End::UpstreamCut, End::TimedOut];
+
 /// Counters by (status code, end), few of which are ever used.
 #[derive(Debug, Default)]
 pub(super) struct Codes {
@@ -103,7 +106,10 @@ impl Codes {
 #[derive(Debug)]
 pub(super) struct CallCells {
     pub(super) codes: Codes,
-    pub(super) duration: Histogram,
+    /// Durations of calls that came to a good end.
+    duration: Histogram,
+    /// Those of the others, by [`ERRORS`].
+    failed: OnceLock<Box<[Histogram; ERRORS.len()]>>,
     pub(super) overhead: Histogram,
     /// Of input and of output.
     tokens: [Histogram; 2],
@@ -156,6 +162,7 @@ impl CallCells {
         Self {
             codes: Codes::default(),
             duration: Histogram::new(&DURATION),
+            failed: OnceLock::new(),
             overhead: Histogram::new(&OVERHEAD),
             tokens: std::array::from_fn(|_| Histogram::new(&TOKENS)),
             cost: Counter::default(),
@@ -164,6 +171,21 @@ impl CallCells {
             bytes_out: Counter::default(),
             seldom: OnceLock::new(),
         }
+    }
+
+    /// Durations by the error that calls ended in; empty: in none.
+    pub(super) fn durations(&self) -> impl Iterator<Item = (&'static str, &Histogram)> {
+        let failed =
+            self.failed.get().into_iter().flat_map(|failed| ERRORS.iter().map(|end| end.label()).zip(&**failed));
+        std::iter::once(("", &self.duration)).chain(failed)
+    }
+
+    fn duration_of(&self, error: Option<End>) -> &Histogram {
+        let Some(at) = error.and_then(|error| ERRORS.iter().position(|end| *end == error)) else {
+            return &self.duration;
+        };
+        let failed = self.failed.get_or_init(|| Box::new(std::array::from_fn(|_| Histogram::new(&DURATION))));
+        failed.get(at).unwrap_or(&self.duration)
     }
 
     /// The counts of only some calls, if one has any.
@@ -183,7 +205,7 @@ impl CallCells {
     /// Counts a closed call. Only ever called by the worker that owns the cells.
     pub(super) fn count(&self, record: &Record) {
         self.codes.add(record.code(), record.end);
-        self.duration.observe_time(record.duration);
+        self.duration_of(record.error()).observe_time(record.duration);
         if let Some(overhead) = record.overhead() {
             self.overhead.observe_time(overhead);
         }

@@ -106,6 +106,21 @@ fn histograms<'a>(
     totals
 }
 
+/// Durations of calls, with the errors that they ended in.
+fn durations<'a>(
+    calls: impl Iterator<Item = &'a Call>,
+    values: impl Fn(&'a CallLabels, &'static str) -> Values<'a>,
+) -> Samples<'a, Total> {
+    let mut totals = Samples::new();
+    for (labels, cells) in calls {
+        let all = cells.iter().flat_map(|cells| cells.durations());
+        for (error, histogram) in all.filter(|(_, histogram)| histogram.is_used()) {
+            totals.entry(values(labels, error)).or_insert_with(|| Total::new(&DURATION)).add(histogram);
+        }
+    }
+    totals
+}
+
 fn seconds_since_1970(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default()
 }
@@ -144,7 +159,7 @@ impl Page<'_> {
             vec![&*labels.route]
         };
         let calls = || reading.calls.iter();
-        self.histogram(&names::DURATION, &histograms(calls(), &DURATION, route, |cells| Some(&cells.duration)))?;
+        self.histogram(&names::DURATION, &durations(calls(), |labels, _| route(labels)))?;
         self.histogram(
             &names::FIRST_TOKEN,
             &histograms(calls(), &FIRST_TOKEN, route, |cells| Some(&cells.seldom()?.first_token)),
@@ -533,7 +548,8 @@ impl Page<'_> {
         self.histogram(&names::GEN_AI_TOKENS, &tokens)?;
         let of =
             |bounds, of: fn(&CallCells) -> Option<&Histogram>| histograms(chats(), bounds, |of| gen_ai_values(of), of);
-        self.histogram(&names::GEN_AI_DURATION, &of(&DURATION, |cells| Some(&cells.duration)))?;
+        let ended = |labels, error| gen_ai_values(labels).into_iter().chain([error]).collect();
+        self.histogram(&names::GEN_AI_DURATION, &durations(chats(), ended))?;
         self.histogram(&names::GEN_AI_FIRST_TOKEN, &of(&FIRST_TOKEN, |cells| Some(&cells.seldom()?.first_token)))?;
         self.histogram(&names::GEN_AI_PER_TOKEN, &of(&PER_TOKEN, |cells| Some(&cells.seldom()?.per_token)))
     }

@@ -147,7 +147,7 @@ metrics! {
     JWKS_KEPT = Gauge "sluicegate_jwks" [] "Issuers whose keys this proxy keeps.";
     JWKS_USABLE = Gauge "sluicegate_jwks_usable" [] "Those of them whose keys it has; a caller with a token of another one is told to come again.";
     GEN_AI_TOKENS = Histogram "gen_ai_client_token_usage" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "gen_ai_token_type"] "Tokens used per call (OpenTelemetry gen_ai.client.token.usage).";
-    GEN_AI_DURATION = Histogram "gen_ai_server_request_duration_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration).";
+    GEN_AI_DURATION = Histogram "gen_ai_server_request_duration_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model", "error_type"] "Duration of calls in seconds (OpenTelemetry gen_ai.server.request.duration); error_type is the outcome of those that did not end well, and empty for the others.";
     GEN_AI_FIRST_TOKEN = Histogram "gen_ai_server_time_to_first_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time to the first token of streamed answers in seconds (OpenTelemetry gen_ai.server.time_to_first_token).";
     GEN_AI_PER_TOKEN = Histogram "gen_ai_server_time_per_output_token_seconds" ["gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model"] "Time per output token after the first in seconds (OpenTelemetry gen_ai.server.time_per_output_token).";
     PROCESS_MEMORY = Gauge "process_resident_memory_bytes" [] "Resident memory of this process.";

@@ -284,6 +284,15 @@ impl Record {
         self.status.unwrap_or(CLIENT_CLOSED)
     }
 
+    /// The error that the call ended in. A provider's that went out whole is one, too.
+    pub(super) fn error(&self) -> Option<End> {
+        match self.end {
+            End::Done if self.code() >= 400 => Some(End::Failed),
+            End::Done => None,
+            end => Some(end),
+        }
+    }
+
     /// The cost of the answer, or of the last attempt. `None`: it used tokens, and how many, or their price, is unknown.
     fn answer_cost(&self) -> Option<PicoUsd> {
         match self.settlement() {

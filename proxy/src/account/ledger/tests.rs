@@ -349,8 +349,31 @@ fn tokens_cost_and_the_gen_ai_family() {
         "gen_ai_server_time_per_output_token_seconds",
     ] {
         let counts = bench.samples(&format!("{name}_count"));
-        assert_eq!(counts, [format!("{name}_count{{{gen_ai}}} 1")]);
+        let error = if name.contains("duration") { r#",error_type="""# } else { "" };
+        assert_eq!(counts, [format!("{name}_count{{{gen_ai}{error}}} 1")]);
     }
+}
+
+#[test]
+fn calls_that_failed_are_told_apart_from_fast_ones() {
+    let bench = bench();
+    let provider = bench.table.provider(&ObjectId("default/pool".to_owned()), "a");
+    for (status, end) in
+        [(200, End::Done), (502, End::Failed), (502, End::Failed), (400, End::Refused), (500, End::Done)]
+    {
+        let opened = Instant::now();
+        let mut entry = bench.ledger.open(&bench.table, Operation::Chat, opened);
+        let mut attempt = entry.attempt(&bench.table, provider, opened);
+        entry.answered(status, opened);
+        attempt.close(AttemptEnd::Success, &mut entry);
+        entry.close(end);
+    }
+    let counts = bench.samples("gen_ai_server_request_duration_seconds_count");
+    for told in [r#"error_type=""} 1"#, r#"error_type="failed"} 3"#, r#"error_type="refused"} 1"#] {
+        assert!(counts.iter().any(|line| line.ends_with(told)), "{told}: {counts:?}");
+    }
+    let all = bench.samples("sluicegate_request_duration_seconds_count");
+    assert!(all.len() == 1 && all[0].ends_with("} 5"), "{all:?}");
 }
 
 #[test]
