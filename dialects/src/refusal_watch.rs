@@ -251,6 +251,7 @@ mod tests {
         for (dialect, stream, expected) in [
             (Dialect::OpenAiChat, format!("{role}{filtered}{done}"), WatchStanding::Refusal),
             (Dialect::OpenAiChat, format!("{role}{text}{filtered}{done}"), WatchStanding::Answer),
+            (Dialect::OpenAiChat, format!("{role}{}{done}", chunk("{}", "\"sensitive\"")), WatchStanding::Refusal),
             (Dialect::OpenAiChat, format!("{role}{}{done}", chunk("{}", "\"stop\"")), WatchStanding::Answer),
             (Dialect::AnthropicMessages, anthropic("", "refusal"), WatchStanding::Refusal),
             (Dialect::AnthropicMessages, anthropic(block, "refusal"), WatchStanding::Answer),

@@ -224,7 +224,8 @@ pub(crate) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
         "tool_calls" | "function_call" => Stop::End,
         "stop_sequence" => Stop::Sequence(by),
         "length" | "max_tokens" => Stop::Length,
-        "content_filter" => Stop::Refusal,
+        // Z.ai and Zhipu say the second.
+        "content_filter" | "sensitive" => Stop::Refusal,
         other => Stop::Other(other.to_owned()),
     }
 }

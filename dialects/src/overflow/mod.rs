@@ -11,8 +11,10 @@ use crate::hub::{CONTEXT_OVERFLOW, ErrorKind, ProviderError};
 const INVALID: &str = "invalid_request_error";
 
 /// Codes and types that say it alone.
-const CODES: [&str; 5] = [
+const CODES: [&str; 6] = [
     CONTEXT_OVERFLOW,
+    // GitHub Models
+    "tokens_limit_reached",
     // GitHub Copilot
     "model_max_prompt_tokens_exceeded",
     // llama.cpp
@@ -79,6 +81,8 @@ const WORDINGS: &[(&str, &str)] = &[
     ("range of input length should be [1, {max}]", "Qwen"),
     ("context window exceeds limit", "MiniMax"),
     ("prompt exceeds max length", "Zhipu"),
+    ("length of prompt_tokens ({input}) must be less than max_seq_len ({max})", "SiliconFlow"),
+    ("request body too large for * model. max size: {max} tokens", "GitHub Models"),
     ("prompt too long: {input} tokens exceeds max context window of {max} tokens", "oMLX"),
     ("prompt too long; exceeded max context length", "Ollama"),
     ("input length exceeds the context length", "Ollama"),

@@ -5,6 +5,11 @@ use super::*;
 /// A vendor's message, and how it begins in Anthropic's words.
 const SAID: &[(&str, &str)] = &[
     (
+        "length of prompt_tokens (57535) must be less than max_seq_len (32768).",
+        "prompt is too long: 57535 tokens > 32768 maximum (length of",
+    ),
+    ("Request body too large for gpt-4o model. Max size: 8000 tokens.", "prompt is too long (Request body"),
+    (
         "This model's maximum context length is 1000 tokens. However, you requested 1300 tokens (1200 in the messages, 100 in the completion).",
         "prompt is too long: 1200 tokens > 1000 maximum (This model's",
     ),
