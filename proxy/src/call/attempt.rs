@@ -27,7 +27,7 @@ use super::affinity::ConversationSeat;
 use super::answer_head::{Collected, is_answer, media_type, no_answer_by_head, passes_in_pieces, without_mark};
 use super::answer_stream::{AnswerStream, LAST_WORDS};
 use super::exchange::{Exchange, Whole};
-use super::failure::{self, ErrorAnswer, Failure};
+use super::failure::{self, ErrorAnswer, Failure, SaidError};
 use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
@@ -368,7 +368,8 @@ impl Attempt<'_> {
             // Said in the body alone, as Google does, or in words: clients look at the headers.
             errors::say_when(&mut headers, after);
         }
-        let answer = ErrorAnswer { dialect, status, headers, body, error: Box::new(error), after };
+        let said = Box::new(SaidError { error, after });
+        let answer = ErrorAnswer { dialect, status, headers, body, said };
         Failure::answered(&decision, (answer, is_about_us), self.provider).with_key(&decision, key.as_ref())
     }
 

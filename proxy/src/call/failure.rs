@@ -71,7 +71,12 @@ pub(super) struct ErrorAnswer {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// The error that it is. Boxed: it is rare.
-    pub(super) error: Box<ProviderError>,
+    pub(super) said: Box<SaidError>,
+}
+
+/// An error that a provider has answered with.
+pub(super) struct SaidError {
+    pub(super) error: ProviderError,
     /// The time after which the provider wants to be asked again, where it has said that.
     pub(super) after: Option<Duration>,
 }
@@ -199,7 +204,7 @@ impl Failure {
             () => None,
         };
         match &self.said {
-            FailureCause::Error { answer, .. } => of(&answer.error),
+            FailureCause::Error { answer, .. } => of(&answer.said.error),
             FailureCause::InStream { error, .. } => of(error),
             FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) | FailureCause::UsedUp(_) => {
                 None
@@ -218,7 +223,7 @@ impl Failure {
         let is_limited = self.end == AttemptEnd::RateLimited;
         match &self.said {
             FailureCause::UsedUp(used_up) => Some(Some(used_up.after)),
-            FailureCause::Error { answer, .. } => is_limited.then_some(answer.after),
+            FailureCause::Error { answer, .. } => is_limited.then_some(answer.said.after),
             FailureCause::InStream { error, .. } => is_limited.then(|| retry_after::told_in_stream(error)),
             FailureCause::Nothing(_) | FailureCause::Refused(_) | FailureCause::NoKey(_) => None,
         }
@@ -262,7 +267,7 @@ impl Failure {
             }
             FailureCause::Refused(refusal) => Err(refusal.into()),
             FailureCause::Error { answer, is_about_us: true, provider } if !provider.takes_callers_key() => {
-                Err(credential(&provider, (answer.error.kind, &format!(" (status {})", answer.status.as_u16()))))
+                Err(credential(&provider, (answer.said.error.kind, &format!(" (status {})", answer.status.as_u16()))))
             }
             FailureCause::InStream { error, provider } if is_about_us(error.kind) && !provider.takes_callers_key() => {
                 Err(credential(&provider, (error.kind, "")))
@@ -280,7 +285,7 @@ impl Failure {
                 Err(Problem::upstream(ErrorKind::BadGateway, message))
             }
             FailureCause::Error { answer, .. } => {
-                let error = (*answer.error).clone();
+                let error = answer.said.error.clone();
                 if tells_in_stream(call, &error) {
                     return Ok(in_a_stream(call, &error, answer.headers));
                 }
@@ -338,7 +343,8 @@ fn credential(provider: &Provider, (kind, status): (ErrorKind, &str)) -> Problem
 /// A provider's error in the caller's dialect: its own bytes where that is the same, unless nobody would know by them that
 /// the prompt does not fit.
 fn pass_on(call: &InboundCall, error: &ProviderError, answer: ErrorAnswer) -> Whole {
-    let ErrorAnswer { dialect, status, headers, body, error: _, after } = answer;
+    let ErrorAnswer { dialect, status, headers, body, said } = answer;
+    let after = said.after;
     let told = !error.is_context_overflow() || dialect.tells_overflow(&body);
     // A page of whatever stands before the provider is none of its errors.
     let is_page = body.trim_ascii_start().first().is_none_or(|byte| *byte == b'<');

@@ -66,7 +66,7 @@ fn is_expected(words: &str) -> bool {
     let is = |name: &&str| {
         unknown.is_some_and(|rest| rest.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name)))
     };
-    words.starts_with("This instance has cluster support disabled") || NOT_NEEDED.iter().any(|name| is(name))
+    words.starts_with("This instance has cluster support disabled") || NOT_NEEDED.iter().any(is)
 }
 
 #[cfg(test)]
