@@ -189,7 +189,8 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
                     progress.fail(failure);
                     break;
                 }
-                Err(failure) => return failure.into_answer(call, false),
+                // What leaves something behind is not for the caller's SDK to send again either.
+                Err(failure) => return failure.into_answer(call, !call.may_be_repeated()),
             }
         }
     }
