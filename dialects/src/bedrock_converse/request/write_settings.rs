@@ -11,6 +11,7 @@ use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::Writer;
 use crate::left_out::beside;
 use crate::schema_refs;
+use crate::thoughts::may_think;
 use crate::vendors::{self, ConverseThinking, ConverseTopK, FieldAction, nearest};
 
 /// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
@@ -218,7 +219,7 @@ fn thinking(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {
 }
 
 /// The budget that an amount of thinking stands for: the answer needs its half of what the caller allows. `None`: too little is left,
-/// or a tool has to be called, beside which there is no thinking.
+/// or a tool has to be called, beside which there is no thinking, or thoughts that have to come back have not.
 fn budget(call: &Call, draft: &ConverseDraft<'_>) -> Option<u64> {
     const LEAST: u64 = 1024;
     let wanted = match &call.reasoning {
@@ -233,7 +234,7 @@ fn budget(call: &Call, draft: &ConverseDraft<'_>) -> Option<u64> {
     };
     let most = call.max_tokens.or(draft.target.default_max_tokens)?;
     let forced = call.tool_choice.as_ref().is_some_and(crate::hub::ToolChoice::is_a_must);
-    Some(wanted.min(most / 2)).filter(|tokens| *tokens >= LEAST && !forced)
+    Some(wanted.min(most / 2)).filter(|tokens| *tokens >= LEAST && !forced && may_think(&call.messages))
 }
 
 fn top_k(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {

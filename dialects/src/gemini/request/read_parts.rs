@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
-use crate::gemini::signature;
+use crate::gemini::signature::{self, SignedThoughts};
 use crate::hub::{Content, Fields, Message, Part, Role, Source, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
 
@@ -129,23 +129,24 @@ fn read(raw: &RawValue, at: &Path<'_>, calls: &mut Calls, out: &mut Vec<Part>) -
     part.one_of(&PART, at)?;
     let thought = part.boolean("thought", at)?.unwrap_or(false);
     let signed = part.text("thoughtSignature", at)?.filter(|wire| !wire.is_empty());
-    let signed = signed.map(|wire| signature::read(&wire)).unwrap_or_default().into_iter().map(Part::new);
+    let signed = signed.map(|wire| signature::read(&wire));
     if let Some(text) = part.text("text", at)? {
-        // What was signed in the middle of a text ends it.
         let content = match thought {
             true => Content::Thinking { text, signature: None },
             false => Content::Text { text, citations: None },
         };
         let bare = matches!(&content, Content::Text { text, .. } | Content::Thinking { text, .. } if text.is_empty());
         let rest = part.rest();
-        let signed: Vec<Part> = signed.collect();
-        if !bare || (signed.is_empty() && rest.is_empty()) {
+        let is_said = !bare || (signed.is_none() && rest.is_empty());
+        let (before, behind) = SignedThoughts::around_text(signed);
+        out.extend(before.into_iter().map(Part::new));
+        if is_said {
             out.push(Part { extra: rest, ..Part::new(content) });
         }
-        out.extend(signed);
+        out.extend(behind.into_iter().map(Part::new));
         return Ok(());
     }
-    out.extend(signed);
+    out.extend(SignedThoughts::all(signed).into_iter().map(Part::new));
     let content = if let Some(call) = part.take("functionCall") {
         call_of(call, &at.field("functionCall"), calls)?
     } else if let Some(result) = part.take("functionResponse") {
