@@ -9,6 +9,7 @@ use crate::vendors::{self, Claude, ThinkingMode};
 use crate::verbatim::adaptive;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// The value of `max_tokens` when neither the caller nor the pool says: every Claude model can answer with so many.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
@@ -241,4 +242,16 @@ fn effort_of_budget(call: &Call) -> Option<&'static str> {
 /// True if a tool is forced: Anthropic refuses thinking beside it.
 fn is_forced(call: &Call, model: &Claude) -> bool {
     call.tool_choice.as_ref().is_some_and(ToolChoice::is_a_must) && model.takes_a_must()
+}
+
+/// True if a model that is known does not think for a call: with what is said of it, or the field `whole`. Other vendors' models
+/// behind this dialect may think untold.
+pub(super) fn rests(model: &str, thinking: Option<&Thinking>, whole: Option<&Cow<'_, RawValue>>) -> bool {
+    let off = match whole {
+        Some(raw) => raw.get().contains("\"disabled\""),
+        None => matches!(thinking, Some(Thinking::Disabled)),
+    };
+    let told = !off && (whole.is_some() || thinking.is_some());
+    let model = vendors::claude(model);
+    model.is_known() && !model.may_think(told, off)
 }
