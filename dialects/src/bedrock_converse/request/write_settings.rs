@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Number;
 
 use super::draft::ConverseDraft;
-use crate::codec::Refusal;
+use crate::codec::{Refusal, no_threads};
 use crate::grammar;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::Writer;
@@ -15,13 +15,17 @@ use crate::thoughts::may_think;
 use crate::vendors::{self, ConverseThinking, ConverseTopK, FieldAction, nearest};
 
 /// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
-const REFUSED: [(&str, &[&str]); 8] = [
+const REFUSED: [(&str, &[&str]); 11] = [
     ("audio", &[]),
     ("cachedContent", &[]),
+    ("container", &[]),
     ("logit_bias", &["{}"]),
     ("logprobs", &["false"]),
     ("mcp_servers", &["[]"]),
     ("modalities", &["[\"text\"]", "[]"]),
+    // Held raw by readers only where they ask for what the hub has no word for, as is a choice of tools.
+    ("response_format", &[]),
+    ("tool_choice", &[]),
     ("top_logprobs", &["0"]),
     ("web_search_options", &[]),
 ];
@@ -270,6 +274,7 @@ fn extra(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) -> Resul
             }
             None if SILENT.contains(&name.as_str()) => {}
             None if draft.same() => draft.json.raw_field(name, raw),
+            None if name == "thread" => return Err(no_threads()),
             None => {
                 let value: String = raw.get().split_ascii_whitespace().collect();
                 let rule = REFUSED.iter().find(|(known, _)| known == name);
