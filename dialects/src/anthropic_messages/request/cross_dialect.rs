@@ -82,6 +82,10 @@ pub(super) fn fields<'a>(
             {
                 writer.drop_field(name);
             }
+            // OpenAI's field of that name is a list, and another thing.
+            Some(CrossDialectRule::Pass) if name == "context_management" && !raw.get().starts_with('{') => {
+                writer.drop_field(name);
+            }
             Some(CrossDialectRule::Pass) => {
                 let newer = (name == "thinking").then(|| thinking::without_budget(raw, &call.model)).flatten();
                 fields.insert(&**name, newer.map_or(Cow::Borrowed(&**raw), |(adaptive, _)| Cow::Owned(adaptive)));

@@ -120,10 +120,7 @@ pub(crate) fn encode_for(
     let tools = tools::write(call, profile, keeps_to_schemas, &mut writer)?;
     // Fields kept whole say more than the hub's words for them.
     let whole = |name: &str| extra.contains_key(name);
-    let thinks = match &thinking {
-        Some(thinking) => !matches!(thinking, Thinking::Disabled),
-        None => whole("thinking"),
-    };
+    let thinks = thinking.as_ref().map_or_else(|| whole("thinking"), |said| !matches!(said, Thinking::Disabled));
     let drawn = sampling::plan(call, profile, thinks, &mut writer)?;
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = cross_dialect::end_user(call).map(|user_id| MetadataOut { user_id });
