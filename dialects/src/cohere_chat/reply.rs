@@ -69,7 +69,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     let WholeAnswer { id, finish_reason, message, usage } = serde_json::from_slice(body).map_err(broken)?;
     let message = message.ok_or_else(|| Malformed::new("the provider's answer is malformed: it holds no message"))?;
     let word = finish_reason.unwrap_or_default();
-    if word == wire::FAILED {
+    if wire::is_failure(&word) {
         return Err(Malformed::new("the provider's answer is malformed: an error stands where an answer should"));
     }
     let AnswerMessage { content, tool_plan, tool_calls } = message;

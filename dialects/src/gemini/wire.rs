@@ -171,8 +171,9 @@ pub(super) enum Ended {
 pub(super) fn ended(word: &str, called: bool) -> Ended {
     Ended::Stop(match word {
         "STOP" | "FINISH_REASON_UNSPECIFIED" | "CONTINUATION" if called => Stop::Tools,
-        "STOP" | "FINISH_REASON_UNSPECIFIED" | "CONTINUATION" | "" => Stop::End,
-        "MAX_TOKENS" => Stop::Length,
+        "STOP" | "FINISH_REASON_UNSPECIFIED" | "" => Stop::End,
+        // The most that Google gives to one call, and not all that there is to say.
+        "MAX_TOKENS" | "CONTINUATION" => Stop::Length,
         "SAFETY"
         | "RECITATION"
         | "LANGUAGE"
@@ -190,6 +191,7 @@ pub(super) fn ended(word: &str, called: bool) -> Ended {
         | "MALFORMED_RESPONSE"
         | "MISSING_THOUGHT_SIGNATURE"
         | "OTHER"
+        | "PUP_LIMITED_DISABLED"
         | "IMAGE_OTHER"
         | "NO_IMAGE" => return Ended::Broken,
         other => Stop::Other(other.to_owned()),
@@ -361,12 +363,16 @@ mod tests {
             ("STOP", false, Stop::End),
             ("STOP", true, Stop::Tools),
             ("MAX_TOKENS", true, Stop::Length),
+            ("CONTINUATION", false, Stop::Length),
+            ("CONTINUATION", true, Stop::Tools),
             ("PROHIBITED_CONTENT", false, Stop::Refusal),
             ("NEW_REASON", false, Stop::Other("NEW_REASON".into())),
         ] {
             assert_eq!(ended(word, called), Ended::Stop(stop), "{word}");
         }
-        assert_eq!(ended("MALFORMED_FUNCTION_CALL", true), Ended::Broken);
+        for word in ["MALFORMED_FUNCTION_CALL", "PUP_LIMITED_DISABLED"] {
+            assert_eq!(ended(word, true), Ended::Broken, "{word}");
+        }
         assert_eq!(finish_reason(&Stop::Other("x".into())), "OTHER");
     }
 }
