@@ -125,8 +125,11 @@ fn write_tool(tool: &Tool, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
     if let Some(text) = description {
         writer.json.text_field("description", text);
     }
-    if let Some(parameters) = parameters {
-        write_parameters(parameters, writer);
+    match parameters {
+        Some(parameters) => write_parameters(parameters, writer),
+        // Mistral and others refuse a tool without, which takes nothing.
+        None if writer.cross_dialect => writer.json.value_field("parameters", r#"{"type":"object","properties":{}}"#),
+        None => {}
     }
     if let Some(strict) = strict {
         let strict = *strict && (!writer.cross_dialect || parameters.as_deref().is_some_and(schema::is_strict));
