@@ -125,6 +125,8 @@ pub(super) fn encode(reply: &Reply) -> EncodedReply {
         json.open_field("tool_calls", b'[');
         for part in parts {
             if let Content::ToolCall(ToolCall { id, name, arguments }) = &part.content {
+                // Clients read the arguments as JSON, which nothing is none of.
+                let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
                 wire::write_call(id, name, arguments, &mut json);
             }
         }

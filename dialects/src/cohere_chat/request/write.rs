@@ -54,11 +54,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         writer.json.value_field("max_tokens", asked);
     }
     write_sampling(sampling, &mut writer)?;
-    if !stop.is_empty() {
-        writer.json.open_field("stop_sequences", b'[');
-        stop.iter().for_each(|text| writer.json.text(text));
-        writer.json.close(b']');
-    }
+    write_stops(stop, extra.dialect, &mut writer)?;
     if let Some(shaped) = shaped {
         write_format(&shaped, &mut writer);
     }
@@ -190,6 +186,23 @@ fn write_sampling(sampling: &Sampling, writer: &mut CohereWriter<'_>) -> Result<
     if let Some(seed) = seed {
         writer.json.value_field("seed", seed);
     }
+    Ok(())
+}
+
+/// The most texts that may end an answer ("a list of up to 5 strings").
+const MOST_STOPS: usize = 5;
+
+/// Writes the texts that end an answer. Errors: more of them than Cohere takes; another provider may take all.
+fn write_stops(stop: &[String], caller: Dialect, writer: &mut CohereWriter<'_>) -> Result<(), Refusal> {
+    if stop.is_empty() {
+        return Ok(());
+    }
+    if caller != Dialect::CohereChat && stop.len() > MOST_STOPS {
+        return Err(ROOT.field("stop").refuse(format_args!("a Cohere model takes at most {MOST_STOPS} stop texts")));
+    }
+    writer.json.open_field("stop_sequences", b'[');
+    stop.iter().for_each(|text| writer.json.text(text));
+    writer.json.close(b']');
     Ok(())
 }
 

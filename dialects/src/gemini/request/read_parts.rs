@@ -26,7 +26,12 @@ const CONTENTS: Path<'static> = ROOT.field("contents");
 
 /// The conversation. Errors: a turn is of no role there is, or holds what no turn may.
 pub(super) fn turns(top: &mut Object<'_>) -> Result<Vec<Message>, Refusal> {
-    let list = top.list("contents", &ROOT)?.ok_or_else(|| CONTENTS.refuse("the field is required"))?;
+    let raw = top.take("contents").ok_or_else(|| CONTENTS.refuse("the field is required"))?;
+    let list: Vec<&RawValue> = match raw.get().starts_with('{') {
+        // Google takes a single one as the list of it.
+        true => vec![raw],
+        false => serde_json::from_str(raw.get()).map_err(|_| CONTENTS.refuse("must be an array"))?,
+    };
     let mut turns: Vec<Message> = Vec::with_capacity(list.len());
     let mut calls = Calls::default();
     for (index, raw) in list.into_iter().enumerate() {
@@ -217,7 +222,13 @@ fn inline(raw: &RawValue, at: &Path<'_>, part: &RawValue) -> Result<Content, Ref
     let data = blob.required("data", at)?;
     let name = blob.text("displayName", at)?;
     // Google's Python SDK writes the URL's alphabet.
-    let data = if data.contains(['-', '_']) { data.replace('-', "+").replace('_', "/") } else { data };
+    let mut data = if data.contains(['-', '_']) { data.replace('-', "+").replace('_', "/") } else { data };
+    // Google reads it without its end, which others want.
+    data.push_str(match data.len() % 4 {
+        2 => "==",
+        3 => "=",
+        _ => "",
+    });
     let settings = Fields::new();
     Ok(match media_type.split_once('/').unwrap_or_default() {
         ("image", _) => Content::Image { source: Source::Base64 { media_type, data }, detail: None },

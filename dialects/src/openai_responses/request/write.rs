@@ -11,7 +11,7 @@ use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::left_out::LeftOut;
-use crate::openai_chat::{form_schema, is_strict, whole_schema};
+use crate::openai_chat::{all_tools_are_taken, form_schema, is_strict, whole_schema};
 use crate::schema_refs;
 use crate::spoke::PartPath;
 use crate::vendors::{self, FieldAction};
@@ -46,6 +46,9 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         return Err(ROOT.field("messages").refuse("at least one message with content is required"));
     }
     writer.json.close(b']');
+    if extra.dialect != Dialect::OpenAiResponses {
+        all_tools_are_taken(tools)?;
+    }
     let tools = write_tools(tools, &mut writer)?;
     match tool_choice {
         Some(choice) if tools => write_choice(choice, &mut writer.json),
