@@ -25,7 +25,7 @@ const OPENAI: [(&str, CrossDialectRule); 19] = [
     ("audio", CrossDialectRule::Refuse(&[])),
     ("cache_control", CrossDialectRule::Pass),
     // What it holds is in no body.
-    ("cachedContent", CrossDialectRule::Refuse(&[])),
+    ("cachedContent", CrossDialectRule::Refuse(&["\"\""])),
     ("container", CrossDialectRule::Pass),
     ("context_management", CrossDialectRule::Pass),
     ("inference_geo", CrossDialectRule::Pass),

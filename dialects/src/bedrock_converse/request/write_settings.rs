@@ -17,7 +17,7 @@ use crate::vendors::{self, ConverseThinking, ConverseTopK, FieldAction, nearest}
 /// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
 const REFUSED: [(&str, &[&str]); 11] = [
     ("audio", &[]),
-    ("cachedContent", &[]),
+    ("cachedContent", &["\"\""]),
     ("container", &[]),
     ("logit_bias", &["{}"]),
     ("logprobs", &["false"]),

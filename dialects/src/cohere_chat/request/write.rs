@@ -297,6 +297,7 @@ fn write_extra(extra: &Extra, writer: &mut CohereWriter<'_>) -> Result<(), Refus
             (Some(FieldAction::Rename(to)), _) => writer.json.raw_field(to, raw),
             (Some(FieldAction::Refuse), _) => return Err(ROOT.field(name).refuse("this provider does not take it")),
             (Some(FieldAction::Drop), _) => writer.drop(name),
+            (None, "mcp_servers" | "cachedContent") if matches!(raw.get(), "[]" | "\"\"") => {}
             // These decide what is answered, not how.
             (None, "mcp_servers" | "container" | "cachedContent") => {
                 return Err(ROOT.field(name).refuse("has no equivalent at this provider"));

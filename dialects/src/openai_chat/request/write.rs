@@ -267,6 +267,8 @@ fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_
             "\"standard_only\"" => writer.json.text_field(name, "default"),
             _ => writer.json.text_field(name, "auto"),
         },
+        // Nothing is asked for.
+        "mcp_servers" | "cachedContent" if matches!(raw.get(), "[]" | "\"\"") => {}
         // These decide what is answered, not how.
         "mcp_servers" | "container" | "cachedContent" => {
             return Err(ROOT.field(name).refuse("has no equivalent at this provider"));

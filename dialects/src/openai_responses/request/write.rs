@@ -294,6 +294,7 @@ fn write_field(dialect: Dialect, name: &str, raw: &RawValue, writer: &mut ItemWr
         }
         "logit_bias" | "logprobs" | "top_logprobs" if matches!(raw.get(), "false" | "0" | "{}") => {}
         "modalities" if raw.get() == "[\"text\"]" => {}
+        "mcp_servers" | "cachedContent" if matches!(raw.get(), "[]" | "\"\"") => {}
         "thread" => return Err(no_threads()),
         // These decide what is answered, not how.
         "audio" | "cachedContent" | "container" | "logit_bias" | "logprobs" | "mcp_servers" | "modalities"
