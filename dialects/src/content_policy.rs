@@ -6,7 +6,7 @@ use crate::scan;
 use serde_json::Value;
 
 /// The code of a refusal, whoever says it.
-const REFUSED: &str = "content_filter";
+pub(crate) const REFUSED: &str = "content_filter";
 
 /// Codes and types that say it alone, and the vendor that says them.
 const CODES: [(&str, &str); 11] = [

@@ -71,6 +71,8 @@ fn fit(schema: &mut Value) -> bool {
         schema.insert("enum".to_owned(), Value::Array(vec![value]));
         changed = true;
     }
+    changed |= one_type(schema);
+    changed |= texts_alone(schema);
     changed |= take_out(schema);
     for (name, value) in schema.iter_mut() {
         match value {
@@ -83,6 +85,54 @@ fn fit(schema: &mut Value) -> bool {
         }
     }
     changed
+}
+
+/// Says one type where there is a list of them ("Proto field is not repeating"); `null` among them is a word of its own.
+fn one_type(schema: &mut Map<String, Value>) -> bool {
+    let Some(Value::Array(mut kinds)) = schema.get("type").cloned() else { return false };
+    let all = Value::Array(kinds.clone());
+    kinds.retain(|kind| kind != "null");
+    if all.as_array().is_some_and(|all| kinds.len() < all.len()) {
+        schema.insert("nullable".to_owned(), Value::Bool(true));
+    }
+    let is_plain = kinds.iter().all(|kind| kind != "object" && kind != "array");
+    if kinds.len() > 1 && is_plain && !schema.contains_key("anyOf") {
+        schema.shift_remove("type");
+        let members = kinds.into_iter().map(|kind| Value::Object(Map::from_iter([("type".to_owned(), kind)])));
+        schema.insert("anyOf".to_owned(), members.collect());
+        return true;
+    }
+    let several = kinds.len() > 1;
+    match kinds.into_iter().next() {
+        Some(kind) => schema.insert("type".to_owned(), kind),
+        None => schema.shift_remove("type"),
+    };
+    if several {
+        tell(schema, &[format!("type: {all}")]);
+    }
+    true
+}
+
+/// Leaves texts alone in a list of values ("(TYPE_STRING)", "enum[0]: cannot be empty"); one that has others is said.
+fn texts_alone(schema: &mut Map<String, Value>) -> bool {
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    let Some(Value::Array(mut values)) = schema.get("enum").cloned() else { return false };
+    if values.iter().all(is_text) {
+        return false;
+    }
+    if values.iter().any(Value::is_null) {
+        schema.insert("nullable".to_owned(), Value::Bool(true));
+    }
+    values.retain(|value| !value.is_null());
+    if values.iter().all(is_text) && !values.is_empty() {
+        schema.insert("enum".to_owned(), Value::Array(values));
+        return true;
+    }
+    schema.shift_remove("enum");
+    if !values.is_empty() {
+        tell(schema, &[format!("enum: {}", Value::Array(values))]);
+    }
+    true
 }
 
 /// Takes out the words that are not known, and says those that constrain something.
@@ -112,6 +162,14 @@ mod tests {
             (
                 r#"{"$schema":"x","type":"object","properties":{"$schema":{"type":"integer","exclusiveMinimum":0},"k":{"const":"a"},"u":{"oneOf":[{"type":"string"}]}},"additionalProperties":false}"#,
                 r#"{"type":"object","properties":{"$schema":{"type":"integer","description":"Constraints: exclusiveMinimum: 0."},"k":{"enum":["a"]},"u":{"anyOf":[{"type":"string"}]}},"additionalProperties":false}"#,
+            ),
+            (
+                r#"{"properties":{"a":{"type":["string","null"]},"b":{"type":["string","integer"]},"c":{"type":["array","string"],"items":{}}}}"#,
+                r#"{"properties":{"a":{"type":"string","nullable":true},"b":{"anyOf":[{"type":"string"},{"type":"integer"}]},"c":{"type":"array","items":{},"description":"Constraints: type: [\"array\",\"string\"]."}}}"#,
+            ),
+            (
+                r#"{"properties":{"a":{"enum":["x",null]},"b":{"type":"integer","enum":[1,2]},"c":{"type":"string","enum":["","x"]}}}"#,
+                r#"{"properties":{"a":{"enum":["x"],"nullable":true},"b":{"type":"integer","description":"Constraints: enum: [1,2]."},"c":{"type":"string","description":"Constraints: enum: [\"\",\"x\"]."}}}"#,
             ),
             (r#"{"type": "object","properties":{}}"#, r#"{"type": "object","properties":{}}"#),
             ("true", "true"),

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::hub::{Content, Message, Role};
 use crate::json_places::{elements, member};
 use crate::mark::{GEMINIS, SEALED, SeenMarks};
 use crate::verbatim::{Edit, splice};
@@ -13,6 +14,32 @@ use crate::verbatim::{Edit, splice};
 /// True if only the vendor named in a signature's mark can read it.
 pub(crate) fn is_marked(signature: &str) -> bool {
     signature.starts_with(GEMINIS) || signature.starts_with(SEALED)
+}
+
+/// True if a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with
+/// the thoughts that it has signed. Without them the call goes without thinking, rather than not at all.
+pub(crate) fn may_think(messages: &[Message]) -> bool {
+    let said = |role| role == Role::Assistant;
+    let Some(last) = messages.iter().rposition(|message| said(message.role)) else { return true };
+    // Turns of the model's in a row are one.
+    let before = messages.iter().take(last).rposition(|message| !said(message.role)).map_or(0, |at| at + 1);
+    let turn = messages.get(before..=last).unwrap_or_default();
+    // What is not told to Anthropic stands nowhere.
+    let mut told = turn.iter().flat_map(|message| &message.parts).map(|part| &part.content).filter(|content| {
+        is_signed(content)
+            || !matches!(content, Content::Thinking { .. } | Content::RedactedThinking(_))
+                && !matches!(content, Content::Text { text, .. } | Content::Refusal(text) if text.trim().is_empty())
+    });
+    told.clone().next().is_some_and(is_signed) || !told.any(|content| matches!(content, Content::ToolCall(_)))
+}
+
+/// True if it is a thought that its vendor has signed or encrypted, and no vendor is named that alone can read it.
+fn is_signed(content: &Content) -> bool {
+    match content {
+        Content::Thinking { text: _, signature } => signature.as_ref().is_some_and(|signature| !is_marked(signature)),
+        Content::RedactedThinking(data) => !is_marked(data),
+        _ => false,
+    }
 }
 
 /// The fate of a part of a conversation.
@@ -71,5 +98,44 @@ fn take(part: Range<usize>, fate: Fate, edits: &mut Vec<Edit>) {
         Fate::Stays => {}
         Fate::Goes => edits.push(Edit::remove(part)),
         Fate::Becomes(edit) => edits.push(edit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{Part, ToolCall};
+
+    fn turn(role: Role, contents: Vec<Content>) -> Message {
+        Message::new(role, contents.into_iter().map(Part::new).collect())
+    }
+
+    fn thinks(contents: Vec<Content>) -> bool {
+        let result = Content::ToolResult { call_id: "c".into(), parts: Vec::new(), is_error: false };
+        may_think(&[
+            turn(Role::User, vec![text("go")]),
+            turn(Role::Assistant, contents),
+            turn(Role::User, vec![result]),
+        ])
+    }
+
+    fn text(text: &str) -> Content {
+        Content::Text { text: text.into(), citations: None }
+    }
+
+    fn thought(signature: Option<&str>) -> Content {
+        Content::Thinking { text: "deep".into(), signature: signature.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_turn_that_called_tools_begins_with_signed_thoughts_or_there_are_none() {
+        let call = || Content::ToolCall(ToolCall { id: "c".into(), name: "f".into(), arguments: "{}".into() });
+        assert!(thinks(vec![thought(Some("S")), text("I will look."), call()]));
+        assert!(thinks(vec![Content::RedactedThinking("R".into()), call()]));
+        assert!(thinks(vec![text("\n"), thought(None), thought(Some("gemini:S")), thought(Some("S")), call()]));
+        assert!(thinks(vec![text("Done.")]));
+        assert!(!thinks(vec![text("I will look."), thought(Some("S")), call()]));
+        assert!(!thinks(vec![thought(Some("gemini:S")), call()]));
+        assert!(!thinks(vec![thought(None), call()]));
     }
 }

@@ -136,6 +136,14 @@ impl<'a> BlockOut<'a> {
         })
     }
 
+    /// True if it is a thought of the model's.
+    pub(super) const fn is_thought(&self) -> bool {
+        matches!(
+            self,
+            BlockOut::WrittenBlock(WrittenBlock { known: Known::Thinking { .. } | Known::RedactedThinking { .. }, .. })
+        )
+    }
+
     /// Cuts white space off the end of a text; `false`: nothing of it is left.
     pub(super) fn trim_end(&mut self) -> bool {
         if let BlockOut::WrittenBlock(WrittenBlock { known: Known::Text { text, .. }, .. }) = self {
@@ -158,6 +166,8 @@ pub(super) struct BlockWriter {
     reply: bool,
     /// The policy for traces of tools that another vendor ran.
     pub(super) server_tools: ServerTools,
+    /// True if the model does not think for this call: beside that Anthropic refuses earlier thoughts.
+    pub(super) rests: bool,
     dropped: LeftOut,
 }
 
@@ -169,6 +179,7 @@ impl BlockWriter {
             path,
             reply: false,
             server_tools: ServerTools::default(),
+            rests: false,
             dropped: LeftOut::default(),
         }
     }
@@ -259,9 +270,10 @@ impl BlockWriter {
         Ok(Some(BlockOut::WrittenBlock(WrittenBlock { known, cache_control, extra })))
     }
 
-    /// The model's thoughts; `None`: Anthropic has not signed them, and refuses them.
+    /// The model's thoughts; `None`: Anthropic has not signed them, and refuses them, or the model does not think now.
     fn thought<'a>(&mut self, content: &'a Content) -> Option<Known<'a>> {
         let known = match content {
+            _ if self.rests => None,
             Content::Thinking { text, signature } if self.reply || !self.is_foreign(signature.as_deref()) => {
                 Some(Known::Thinking { thinking: text, signature: signature.as_deref().unwrap_or_default() })
             }

@@ -2,15 +2,17 @@
 
 use serde_json::Value;
 
+use crate::content_policy::REFUSED;
 use crate::hub::{ErrorKind, ProviderError};
 use crate::json::Writer;
 use crate::openai_chat;
 
-/// Reads a provider's error answer. The vendor has statuses of its own: 498 is a token that is none, 499 a caller that left.
+/// Reads a provider's error answer. The vendor has statuses of its own: 498 is a text with a token that it denies, and none of a key,
+/// 499 a caller that left.
 pub(super) fn decode(status: u16, body: &[u8]) -> ProviderError {
     let error = openai_chat::error::decode(status, body);
     match status {
-        498 => ProviderError { kind: ErrorKind::Authentication, ..error },
+        498 => ProviderError { kind: ErrorKind::InvalidRequest, code: Some(REFUSED.to_owned()), ..error },
         499 => ProviderError { kind: ErrorKind::RequestTimeout, ..error },
         _ => error,
     }
@@ -52,13 +54,14 @@ mod tests {
         for (status, kind) in [
             (400, ErrorKind::InvalidRequest),
             (401, ErrorKind::Authentication),
-            (498, ErrorKind::Authentication),
+            (498, ErrorKind::InvalidRequest),
             (429, ErrorKind::RateLimit),
             (503, ErrorKind::Overloaded),
         ] {
             let error = decode(status, br#"{"id":"x","message":"because"}"#);
             assert_eq!((error.kind, error.message.as_str()), (kind, "because"), "{status}");
         }
+        assert!(decode(498, b"{}").is_content_refusal());
         let long = br#"{"message":"too many tokens: size limit exceeded by 11326 tokens. Try using shorter or fewer inputs."}"#;
         assert!(decode(400, long).is_context_overflow());
     }

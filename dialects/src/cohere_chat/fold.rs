@@ -106,7 +106,7 @@ impl FoldEvents for CohereFold {
 impl CohereFold {
     fn end(&mut self, mut delta: Object<'_>) -> Result<usize, Unfolded> {
         let finish = delta.take("finish_reason");
-        if delta.take("error").is_some() || finish.is_some_and(|raw| raw.get() == "\"ERROR\"") {
+        if delta.take("error").is_some() || finish.and_then(string).is_some_and(|word| wire::is_failure(&word)) {
             return Err(Unfolded::Failed);
         }
         self.finish = finish.map(ToOwned::to_owned);

@@ -24,7 +24,8 @@ fn failure(body: &[u8]) -> Option<ProviderError> {
     let mut failed = false;
     scan::members(body, |name, value| {
         let word = body.get(value).and_then(|value| value.strip_prefix(b"\"")?.strip_suffix(b"\""));
-        failed |= name == b"finish_reason" && word == Some(wire::FAILED.as_bytes());
+        failed |= name == b"finish_reason"
+            && word.and_then(|word| std::str::from_utf8(word).ok()).is_some_and(wire::is_failure);
     })
     .ok()?;
     failed.then(|| error::decode(0, b""))
@@ -85,7 +86,7 @@ pub(super) fn observe(observed: &mut Observed, frame: Frame<'_>) -> bool {
         "message-end" => {
             let end = piece.delta.and_then(|delta| serde_json::from_str::<MessageEnd<'_>>(delta.get()).ok());
             let Some(MessageEnd { error, finish_reason, usage }) = end else { return false };
-            if error.is_some() || finish_reason == Some(wire::FAILED) {
+            if error.is_some() || finish_reason.is_some_and(wire::is_failure) {
                 observed.fail(|| failed(error));
                 return false;
             }

@@ -69,7 +69,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     let WholeAnswer { id, finish_reason, message, usage } = serde_json::from_slice(body).map_err(broken)?;
     let message = message.ok_or_else(|| Malformed::new("the provider's answer is malformed: it holds no message"))?;
     let word = finish_reason.unwrap_or_default();
-    if word == wire::FAILED {
+    if wire::is_failure(&word) {
         return Err(Malformed::new("the provider's answer is malformed: an error stands where an answer should"));
     }
     let AnswerMessage { content, tool_plan, tool_calls } = message;
@@ -125,6 +125,8 @@ pub(super) fn encode(reply: &Reply) -> EncodedReply {
         json.open_field("tool_calls", b'[');
         for part in parts {
             if let Content::ToolCall(ToolCall { id, name, arguments }) = &part.content {
+                // Clients read the arguments as JSON, which nothing is none of.
+                let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
                 wire::write_call(id, name, arguments, &mut json);
             }
         }

@@ -10,6 +10,11 @@ use crate::token_count;
 /// The reason of an answer that the provider could not go on with.
 pub(super) const FAILED: &str = "ERROR";
 
+/// True if a `finish_reason` says that the provider could not go on.
+pub(super) fn is_failure(word: &str) -> bool {
+    word == FAILED || word == "TIMEOUT"
+}
+
 /// Usage: what is paid for, and what the model read and wrote, with the provider's own words around it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct CohereUsage {

@@ -52,18 +52,48 @@ enum Thought {
     Signed { thinking: String, signature: String },
 }
 
-/// The thoughts that a `thoughtSignature` stands for: another vendor's, or one of Gemini's that is nothing but signed.
-pub(super) fn read(wire: &str) -> Vec<Content> {
+/// The thoughts that a `thoughtSignature` stands for.
+#[derive(Debug)]
+pub(super) enum SignedThoughts {
+    /// One of Gemini's that is nothing but signed.
+    Own(Content),
+    /// Another vendor's, which came before the part that carries them.
+    Carried(Vec<Content>),
+}
+
+impl SignedThoughts {
+    /// Those that stand before a text, and those behind it. Gemini signs the middle of one, which what it signed ends; what
+    /// others signed came before, and they refuse it anywhere else.
+    pub(super) fn around_text(signed: Option<Self>) -> (Vec<Content>, Vec<Content>) {
+        match signed {
+            None => (Vec::new(), Vec::new()),
+            Some(Self::Own(thought)) => (Vec::new(), vec![thought]),
+            Some(Self::Carried(thoughts)) => (thoughts, Vec::new()),
+        }
+    }
+
+    /// All of them, to stand before what is no text.
+    pub(super) fn all(signed: Option<Self>) -> Vec<Content> {
+        let (before, behind) = Self::around_text(signed);
+        if before.is_empty() { behind } else { before }
+    }
+}
+
+/// Reads a `thoughtSignature`.
+pub(super) fn read(wire: &str) -> SignedThoughts {
     let bytes = STANDARD.decode(wire).or_else(|_| URL_SAFE.decode(wire)).unwrap_or_default();
     let thoughts = bytes.strip_prefix(WRAPPED).and_then(|json| serde_json::from_slice::<Vec<Thought>>(json).ok());
     let Some(thoughts) = thoughts else {
-        return vec![Content::Thinking { text: String::new(), signature: Some(format!("{OURS}{wire}")) }];
+        return SignedThoughts::Own(Content::Thinking {
+            text: String::new(),
+            signature: Some(format!("{OURS}{wire}")),
+        });
     };
     let content = |thought| match thought {
         Thought::Encrypted { data } => Content::RedactedThinking(data),
         Thought::Signed { thinking, signature } => Content::Thinking { text: thinking, signature: Some(signature) },
     };
-    thoughts.into_iter().map(content).collect()
+    SignedThoughts::Carried(thoughts.into_iter().map(content).collect())
 }
 
 /// A signature as Gemini itself takes it; `None`: it is another vendor's.
@@ -135,7 +165,9 @@ mod tests {
         let wire = pending.take().unwrap();
         let expected = told(&[thoughts[0].clone(), thoughts[2].clone()]);
         for wire in [wire.clone(), wire.replace('+', "-").replace('/', "_").replace('=', "")] {
-            assert_eq!(told(&read(&wire)), expected);
+            assert_eq!(told(&SignedThoughts::all(Some(read(&wire)))), expected);
+            let (before, behind) = SignedThoughts::around_text(Some(read(&wire)));
+            assert_eq!((told(&before), behind.len()), (expected.clone(), 0), "they came before the text");
         }
         assert!(pending.take().is_none());
     }
@@ -143,7 +175,8 @@ mod tests {
     #[test]
     fn geminis_own_are_marked_elsewhere_and_as_they_were_at_home() {
         for wire in ["CpcBAdHtim9=", "not base64!"] {
-            let read = read(wire);
+            let (before, read) = SignedThoughts::around_text(Some(read(wire)));
+            assert!(before.is_empty(), "it may be in the middle of a text");
             assert_eq!(told(&read), [(String::new(), Some(format!("gemini:{wire}")))]);
             let mut pending = Pending::default();
             read.iter().for_each(|thought| pending.add(thought));

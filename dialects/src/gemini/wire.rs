@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::modalities::Modalities;
-use super::signature;
+use super::signature::{self, SignedThoughts};
 use crate::dialect::Dialect;
 use crate::hub::{Content, Part, ServiceTier, Source, Stop, ToolCall, Usage};
 use crate::json::Writer;
@@ -175,8 +175,9 @@ pub(super) enum Ended {
 pub(super) fn ended(word: &str, called: bool) -> Ended {
     Ended::Stop(match word {
         "STOP" | "FINISH_REASON_UNSPECIFIED" | "CONTINUATION" if called => Stop::Tools,
-        "STOP" | "FINISH_REASON_UNSPECIFIED" | "CONTINUATION" | "" => Stop::End,
-        "MAX_TOKENS" => Stop::Length,
+        "STOP" | "FINISH_REASON_UNSPECIFIED" | "" => Stop::End,
+        // The most that Google gives to one call, and not all that there is to say.
+        "MAX_TOKENS" | "CONTINUATION" => Stop::Length,
         "SAFETY"
         | "RECITATION"
         | "LANGUAGE"
@@ -194,6 +195,7 @@ pub(super) fn ended(word: &str, called: bool) -> Ended {
         | "MALFORMED_RESPONSE"
         | "MISSING_THOUGHT_SIGNATURE"
         | "OTHER"
+        | "PUP_LIMITED_DISABLED"
         | "IMAGE_OTHER"
         | "NO_IMAGE" => return Ended::Broken,
         other => Stop::Other(other.to_owned()),
@@ -272,12 +274,13 @@ pub(super) enum Piece {
     Other(Box<RawValue>),
 }
 
-/// Reads a part of an answer: a signature stands before what it belongs to, but for text, which may be in its middle.
+/// Reads a part of an answer: a signature stands before what it belongs to. Gemini's own stands behind a text, as it may be in its middle.
 /// `None`: it is no part at all.
 pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
     let AnswerPart { text, thought, thought_signature, function_call, inline_data } =
         serde_json::from_str(raw.get()).ok()?;
-    let signed = thought_signature.filter(|wire| !wire.is_empty()).map(|wire| Piece::Signed(signature::read(&wire)));
+    let signed = thought_signature.filter(|wire| !wire.is_empty()).map(|wire| signature::read(&wire));
+    let thoughts = |thoughts: Vec<Content>| Some(thoughts).filter(|thoughts| !thoughts.is_empty()).map(Piece::Signed);
     // One that the model made on its way to the answer is a thought, and no other dialect's.
     let picture = inline_data.filter(|data| data.mime_type.starts_with("image/") && !thought);
     let picture = picture.map(|InlineData { mime_type: media_type, data }| Piece::Picture { media_type, data });
@@ -286,20 +289,22 @@ pub(super) fn pieces(raw: &RawValue) -> Option<Vec<Piece>> {
     match (text, function_call) {
         (text, Some(FunctionCall { id, name, args })) => {
             pieces.extend(text.filter(|text| !text.is_empty()).map(|text| Piece::Text { text, thought }));
-            pieces.extend(signed);
+            pieces.extend(thoughts(SignedThoughts::all(signed)));
             let arguments = args.map_or("{}", RawValue::get).to_owned();
             pieces.push(Piece::Call(ToolCall { id: id.unwrap_or_default(), name, arguments }));
             pieces.extend(picture);
         }
         (Some(text), None) => {
+            let (before, behind) = SignedThoughts::around_text(signed);
+            pieces.extend(thoughts(before));
             if !text.is_empty() {
                 pieces.push(Piece::Text { text, thought });
             }
-            pieces.extend(signed);
+            pieces.extend(thoughts(behind));
             pieces.extend(picture);
         }
         (None, None) => {
-            pieces.extend(signed);
+            pieces.extend(thoughts(SignedThoughts::all(signed)));
             pieces.push(picture.unwrap_or_else(|| Piece::Other(raw.to_owned())));
         }
     }
@@ -326,6 +331,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn other_vendors_thoughts_stand_before_the_text_that_carries_them() {
+        let order = |signature: &str| -> Vec<bool> {
+            let raw = format!(r#"{{"text":"I wil","thoughtSignature":"{signature}"}}"#);
+            let raw = RawValue::from_string(raw).unwrap();
+            pieces(&raw).unwrap().iter().map(|piece| matches!(piece, Piece::Signed(_))).collect()
+        };
+        let carried = "c2x1aWNlZ2F0ZTpbeyJ0aGlua2luZyI6ICJkZWVwIiwgInNpZ25hdHVyZSI6ICJFcW9CQ2sifV0=";
+        assert_eq!(order(carried), [true, false]);
+        assert_eq!(order("CpcBAdHtim9="), [false, true], "Gemini's own may be in the middle of it");
+    }
+
+    #[test]
     fn counts_are_all_input_and_all_output() {
         let wire: UsageMetadata = serde_json::from_str(
             r#"{"promptTokenCount":10,"candidatesTokenCount":5,"cachedContentTokenCount":4,"thoughtsTokenCount":7,"toolUsePromptTokenCount":3,"totalTokenCount":25,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10}]}"#,
@@ -350,12 +367,16 @@ mod tests {
             ("STOP", false, Stop::End),
             ("STOP", true, Stop::Tools),
             ("MAX_TOKENS", true, Stop::Length),
+            ("CONTINUATION", false, Stop::Length),
+            ("CONTINUATION", true, Stop::Tools),
             ("PROHIBITED_CONTENT", false, Stop::Refusal),
             ("NEW_REASON", false, Stop::Other("NEW_REASON".into())),
         ] {
             assert_eq!(ended(word, called), Ended::Stop(stop), "{word}");
         }
-        assert_eq!(ended("MALFORMED_FUNCTION_CALL", true), Ended::Broken);
+        for word in ["MALFORMED_FUNCTION_CALL", "PUP_LIMITED_DISABLED"] {
+            assert_eq!(ended(word, true), Ended::Broken, "{word}");
+        }
         assert_eq!(finish_reason(&Stop::Other("x".into())), "OTHER");
     }
 }

@@ -22,7 +22,7 @@ use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 pub use flat_content::{FlatContent, flat_content};
-pub(crate) use request::{effort_of_budget, is_strict, whole_schema};
+pub(crate) use request::{all_tools_are_taken, effort_of_budget, form_schema, is_strict, whole_schema};
 
 #[cfg(test)]
 pub(crate) use wire::ChatUsage;

@@ -45,7 +45,7 @@ fn read(body: &[u8]) -> Result<Reply, Refusal> {
 fn choice((number, mut object): (usize, Object<'_>), id: &str) -> Result<Choice, Refusal> {
     let at = &CHOICES.index(number);
     let word = object.text("finish_reason", at)?.unwrap_or_default();
-    if word == wire::FAILED || object.take("error").is_some() {
+    if wire::is_failure(&word) || object.take("error").is_some() {
         return Err(at.refuse("an error stands where an answer should"));
     }
     let in_message = at.field("message");
@@ -246,7 +246,7 @@ fn write_thoughts(parts: &[Part], json: &mut Writer) {
     let mut blocks = blocks.peekable();
     if blocks.peek().is_some() {
         json.open_field("thinking_blocks", b'[');
-        blocks.for_each(|block| wire::write_thought(&block, json));
+        blocks.for_each(|block| wire::write_thought(&block, None, json));
         json.close(b']');
     }
 }

@@ -12,8 +12,11 @@ use crate::scan::{self, Count, CountPlace, CountsFound};
 use crate::text::Text;
 use crate::token_count;
 
-/// The `finish_reason` of an answer that the provider could not go on with (OpenRouter).
-pub(crate) const FAILED: &str = "error";
+/// True if a `finish_reason` says that the provider could not go on: OpenRouter's and Mistral's word, DeepSeek's, Z.ai's, and that of
+/// vLLM and SGLang.
+pub(crate) fn is_failure(word: &str) -> bool {
+    matches!(word, "error" | "insufficient_system_resource" | "network_error" | "abort")
+}
 
 /// Usage as OpenAI writes it, with what look-alikes call its parts.
 #[derive(Debug, Default, Deserialize)]
@@ -224,7 +227,9 @@ pub(crate) fn stop(word: &str, by: Option<String>, called_tools: bool) -> Stop {
         "tool_calls" | "function_call" => Stop::End,
         "stop_sequence" => Stop::Sequence(by),
         "length" | "max_tokens" => Stop::Length,
-        // Z.ai and Zhipu say the second.
+        // Mistral's and Z.ai's.
+        "model_length" | "model_context_window_exceeded" => Stop::ContextLength,
+        // The latter is Z.ai's and Zhipu's.
         "content_filter" | "sensitive" => Stop::Refusal,
         other => Stop::Other(other.to_owned()),
     }
@@ -357,9 +362,12 @@ pub(crate) fn thoughts(raw: &RawValue) -> Vec<ThoughtBlock> {
     blocks.into_iter().filter_map(read).collect()
 }
 
-/// Writes a block of `thinking_blocks`.
-pub(crate) fn write_thought(thought: &ThoughtBlock, json: &mut Writer) {
+/// Writes a block of `thinking_blocks`; `index`: its place among them, by which OpenAI's SDKs put the list of a stream together.
+pub(crate) fn write_thought(thought: &ThoughtBlock, index: Option<usize>, json: &mut Writer) {
     json.open(b'{');
+    if let Some(index) = index {
+        json.value_field("index", index);
+    }
     match thought {
         ThoughtBlock::Signed { text, signature } => {
             json.text_field("type", "thinking");
@@ -426,6 +434,9 @@ mod tests {
             ("stop", Some("END"), true, Stop::Tools),
             ("length", Some("END"), false, Stop::Length),
             ("stop_sequence", None, false, Stop::Sequence(None)),
+            ("model_length", None, true, Stop::ContextLength),
+            ("model_context_window_exceeded", None, false, Stop::ContextLength),
+            ("sensitive", None, false, Stop::Refusal),
             ("new", None, false, Stop::Other("new".into())),
         ] {
             assert_eq!(stop(word, by.map(str::to_owned), called), expected, "{word} {by:?} {called}");

@@ -26,7 +26,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Reply, Malformed> {
     let read = |choice: WireChoice<'_>| {
         let WireChoice { index: _, text, finish_reason, stop_reason, matched_stop, logprobs, error } = choice;
         let word = finish_reason.unwrap_or_default();
-        if error.is_some() || word == wire::FAILED {
+        if error.is_some() || wire::is_failure(&word) {
             return Err(Malformed::new(failed));
         }
         let stop = wire::stop(&word, wire::stop_text([stop_reason, matched_stop]), false);

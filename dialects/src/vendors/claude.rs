@@ -135,6 +135,11 @@ impl Claude {
         self.thinking != ThinkingMode::Adaptive
     }
 
+    /// True if the table knows it.
+    pub(crate) const fn is_known(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
     /// True if the table says the same of both.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.pieces == other.pieces

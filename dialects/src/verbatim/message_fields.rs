@@ -1,11 +1,14 @@
 //! Messages as a look-alike takes them, put into a body that stays as it is otherwise: the older word for OpenAI's role `developer`, and
 //! none of the fields that other servers' answers have, where it refuses what it does not know.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::splice::{Edit, splice};
+use crate::json::Writer;
 use crate::json_places::{elements, member, text};
 use crate::mark::SeenMarks;
 use crate::scan;
@@ -21,7 +24,7 @@ const OF_PIECES: [&[u8]; 2] = [b"annotations", b"prompt_cache_breakpoint"];
 pub fn fit_messages(body: &Bytes, look_alike: Option<&LookAlike>, seen: SeenMarks) -> Bytes {
     let Some(row) = look_alike else { return body.clone() };
     let renames = seen.developer && !row.developer;
-    if !renames && row.message_fields.is_none() {
+    if !renames && row.message_fields.is_none() && !row.documents_by_address {
         return body.clone();
     }
     let mut edits = Vec::new();
@@ -31,7 +34,10 @@ pub fn fit_messages(body: &Bytes, look_alike: Option<&LookAlike>, seen: SeenMark
             edits.extend(member(body, turn.clone(), b"role").map(|value| Edit::write(value, "\"system\"")));
         }
         if let Some(known) = row.message_fields {
-            strip(body, (turn, role), known, &mut edits);
+            strip(body, (turn.clone(), role), known, &mut edits);
+        }
+        if row.documents_by_address {
+            address(body, turn, &mut edits);
         }
     }
     splice(body, &edits)
@@ -64,6 +70,45 @@ fn strip(body: &[u8], (turn, role): (Range<usize>, &str), known: &MessageFields,
     }
 }
 
+/// Says a file that has its data or its address as the document at that address.
+fn address(body: &[u8], turn: Range<usize>, edits: &mut Vec<Edit>) {
+    for piece in member(body, turn, b"content").map(|list| elements(body, list)).unwrap_or_default() {
+        let Some(json) = body.get(piece.clone()).filter(|json| json.starts_with(b"{")) else { continue };
+        let Ok(FilePiece { r#type, file }) = serde_json::from_slice(json) else { continue };
+        if r#type != "file" {
+            continue;
+        }
+        let FileData { file_data, filename } = file;
+        let mut json = Writer::with_capacity(file_data.len() + 128);
+        json.open(b'{');
+        json.text_field("type", "document_url");
+        json.text_field("document_url", &file_data);
+        if let Some(name) = filename {
+            json.text_field("document_name", &name);
+        }
+        json.close(b'}');
+        // Members that are taken out of it go with all of it.
+        edits.retain(|edit| edit.span.start < piece.start || edit.span.end > piece.end);
+        edits.push(Edit::write(piece, json.into_bytes()));
+    }
+}
+
+#[derive(Deserialize)]
+struct FilePiece<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    file: FileData<'a>,
+}
+
+#[derive(Deserialize)]
+struct FileData<'a> {
+    #[serde(borrow)]
+    file_data: Cow<'a, str>,
+    #[serde(borrow)]
+    filename: Option<Cow<'a, str>>,
+}
+
 /// Removes the members of an object that `goes` says it of.
 fn remove(body: &[u8], object: Range<usize>, goes: impl Fn(&[u8]) -> bool, edits: &mut Vec<Edit>) {
     let Some(json) = body.get(object.clone()).filter(|json| json.starts_with(b"{")) else { return };
@@ -84,6 +129,21 @@ mod tests {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let made = fit_messages(&body, row.as_ref(), SeenMarks::of(&body));
         String::from_utf8(made.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_a_document_at_its_address_where_that_is_all_that_is_known() {
+        let body = |piece: &str| {
+            format!(r#"{{"messages":[{{"role":"user","content":[{{"type":"text","text":"Read."}},{piece}]}}]}}"#)
+        };
+        let file = r#"{"type":"file","annotations":[],"file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AA=="}}"#;
+        let url =
+            r#"{"type":"document_url","document_url":"data:application/pdf;base64,AA==","document_name":"a.pdf"}"#;
+        assert_eq!(made(&body(file), "Mistral"), body(url));
+        assert_eq!(made(&body(url), "Mistral"), body(url));
+        assert_eq!(made(&body(file), "vLLM"), body(file));
+        let kept = r#"{"type":"file","file":{"file_id":"f"}}"#;
+        assert_eq!(made(&body(kept), "Mistral"), body(kept), "of what it keeps nobody here knows the bytes");
     }
 
     #[test]

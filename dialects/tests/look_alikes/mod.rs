@@ -305,6 +305,9 @@ fn habits(row: &LookAlike) -> String {
     if !row.format_beside_tools {
         said.push("no form of the answer beside tools".to_owned());
     }
+    if row.documents_by_address {
+        said.push("documents as `document_url`".to_owned());
+    }
     if !row.schemas {
         said.push("no schemas of the answer".to_owned());
     }

@@ -190,7 +190,7 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
                     break;
                 }
                 // What leaves something behind is not for the caller's SDK to send again either.
-                Err(failure) => return failure.into_answer(call, !call.may_be_repeated()),
+                Err(failure) => return failure.into_answer(call, call.named().is_none() && !call.may_be_repeated()),
             }
         }
     }

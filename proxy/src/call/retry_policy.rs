@@ -178,7 +178,7 @@ fn by_code(status: StatusCode, error: &ProviderError, wait: Option<Duration>, on
         // Groq says so of a request that is larger than a minute's share.
         413 if error.message.starts_with(ALONE_TOO_LARGE) => limited(error, wait, anywhere),
         // No room at the tier that was asked for (Groq).
-        498 => RetryDecision {
+        498 if !error.is_content_refusal() => RetryDecision {
             retry: allowed(lists(503)),
             end: AttemptEnd::ServerError,
             counts_against_circuit: false,
@@ -380,6 +380,9 @@ mod tests {
             assert_eq!((judged(code).retry, judged(code).cooldown), (Retry::No, Cooldown::None), "{code}");
             assert!(!judged(code).counts_against_circuit && fault(judged(code).end) == ErrorSource::Client, "{code}");
         }
+        let denied = Dialect::CohereChat.decode_error(498, br#"{"message":"denied"}"#);
+        let judged_denied = by_code(StatusCode::from_u16(498).unwrap(), &denied, None, &on());
+        assert_eq!((judged(498).retry, judged_denied.retry), (Retry::Anywhere, Retry::No), "Cohere's is its filter's");
         for code in [401, 402, 403, 407, 421, 425] {
             assert_eq!(judged(code).retry, Retry::OtherEndpoint, "{code}");
         }

@@ -4,6 +4,7 @@ use super::thinking;
 use crate::anthropic_messages::blocks_out::BlockWriter;
 use crate::codec::{ProviderProfile, Refusal};
 use crate::hub::Call;
+use crate::thoughts::may_think;
 use crate::vendors::FieldAction;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -24,7 +25,7 @@ const OPENAI: [(&str, CrossDialectRule); 19] = [
     ("audio", CrossDialectRule::Refuse(&[])),
     ("cache_control", CrossDialectRule::Pass),
     // What it holds is in no body.
-    ("cachedContent", CrossDialectRule::Refuse(&[])),
+    ("cachedContent", CrossDialectRule::Refuse(&["\"\""])),
     ("container", CrossDialectRule::Pass),
     ("context_management", CrossDialectRule::Pass),
     ("inference_geo", CrossDialectRule::Pass),
@@ -77,8 +78,12 @@ pub(super) fn fields<'a>(
         match OPENAI.iter().find(|(known, _)| known == name).map(|(_, rule)| rule) {
             // A budget for thoughts is refused where those of the turn before have not come back.
             Some(CrossDialectRule::Pass)
-                if name == "thinking" && raw.get().contains("\"enabled\"") && !thinking::may_think(call) =>
+                if name == "thinking" && raw.get().contains("\"enabled\"") && !may_think(&call.messages) =>
             {
+                writer.drop_field(name);
+            }
+            // OpenAI's field of that name is a list, and another thing.
+            Some(CrossDialectRule::Pass) if name == "context_management" && !raw.get().starts_with('{') => {
                 writer.drop_field(name);
             }
             Some(CrossDialectRule::Pass) => {

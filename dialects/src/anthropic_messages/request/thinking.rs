@@ -2,13 +2,14 @@
 
 use crate::anthropic_messages::blocks_out::BlockWriter;
 use crate::codec::{ProviderProfile, Refusal};
-use crate::hub::{Call, Content, Format, Raw, Reasoning, Role, ToolChoice};
+use crate::hub::{Call, Format, Raw, Reasoning, ToolChoice};
 use crate::json::{Object, Path, ROOT};
-use crate::thoughts::is_marked;
+use crate::thoughts::may_think;
 use crate::vendors::{self, Claude, ThinkingMode};
 use crate::verbatim::adaptive;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// The value of `max_tokens` when neither the caller nor the pool says: every Claude model can answer with so many.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
@@ -192,7 +193,7 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
         ThinkingMode::Adaptive => {
             Plan { effort: Some(effort), ..room.plan(*full, (!forced).then_some(Thinking::Adaptive)) }
         }
-        ThinkingMode::Budget if !forced && budget >= LEAST_BUDGET && may_think(room.call) => {
+        ThinkingMode::Budget if !forced && budget >= LEAST_BUDGET && may_think(&room.call.messages) => {
             room.plan(budget, Some(Thinking::Enabled { budget_tokens: budget }))
         }
         ThinkingMode::Budget | ThinkingMode::Never => {
@@ -212,7 +213,7 @@ fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &
     let tokens = budget.unwrap_or_else(|| USUAL.min(most / 2)).min(most.saturating_sub(1));
     match model.thinking {
         ThinkingMode::Adaptive => room.plan(budget.unwrap_or(0), (!forced).then_some(Thinking::Adaptive)),
-        ThinkingMode::Budget if !forced && tokens >= LEAST_BUDGET && may_think(room.call) => {
+        ThinkingMode::Budget if !forced && tokens >= LEAST_BUDGET && may_think(&room.call.messages) => {
             room.plan(tokens, Some(Thinking::Enabled { budget_tokens: tokens }))
         }
         ThinkingMode::Budget | ThinkingMode::Never => {
@@ -243,18 +244,14 @@ fn is_forced(call: &Call, model: &Claude) -> bool {
     call.tool_choice.as_ref().is_some_and(ToolChoice::is_a_must) && model.takes_a_must()
 }
 
-/// True if a budget for thinking is taken: where the model's last turn called tools, Anthropic wants it to begin with
-/// the thoughts that it has signed. Without them the call goes without thinking, rather than not at all.
-pub(super) fn may_think(call: &Call) -> bool {
-    let said = |role| role == Role::Assistant;
-    let Some(last) = call.messages.iter().rposition(|message| said(message.role)) else { return true };
-    // Turns of the model's in a row are one.
-    let before = call.messages.iter().take(last).rposition(|message| !said(message.role)).map_or(0, |at| at + 1);
-    let turn = call.messages.get(before..=last).unwrap_or_default();
-    let mut parts = turn.iter().flat_map(|message| &message.parts).map(|part| &part.content);
-    let begins = |content: &Content| {
-        matches!(content, Content::Thinking { signature: Some(signature), .. } if !is_marked(signature))
-            || matches!(content, Content::RedactedThinking(data) if !is_marked(data))
+/// True if a model that is known does not think for a call: with what is said of it, or the field `whole`. Other vendors' models
+/// behind this dialect may think untold.
+pub(super) fn rests(model: &str, thinking: Option<&Thinking>, whole: Option<&Cow<'_, RawValue>>) -> bool {
+    let off = match whole {
+        Some(raw) => raw.get().contains("\"disabled\""),
+        None => matches!(thinking, Some(Thinking::Disabled)),
     };
-    parts.clone().next().is_some_and(begins) || !parts.any(|content| matches!(content, Content::ToolCall(_)))
+    let told = !off && (whole.is_some() || thinking.is_some());
+    let model = vendors::claude(model);
+    model.is_known() && !model.may_think(told, off)
 }

@@ -67,19 +67,7 @@ pub(super) fn write<'a>(
         }
     }
     if writer.cross_dialect() {
-        clean_end(&mut turns);
-        if turns.is_empty() && !system.is_empty() {
-            // A prompt that is all instructions is common with OpenAI; Anthropic wants somebody to speak.
-            turns.push(("user", std::mem::take(&mut system)));
-        }
-        if turns.first().is_some_and(|(role, _)| *role == "assistant") {
-            // Elsewhere the model may speak first; here somebody has to have spoken before.
-            turns.insert(0, ("user", vec![BlockOut::text(Cow::Borrowed("."), None, None)]));
-        }
-        if vendors::refuses_prefill(&call.model) && turns.last().is_some_and(|(role, _)| *role == "assistant") {
-            // Elsewhere, and by older models, it is gone on with by itself.
-            turns.push(("user", vec![BlockOut::text(Cow::Borrowed(PROMPT), None, None)]));
-        }
+        turns = cleaned(call, turns, &mut system, writer);
     }
     if turns.is_empty() {
         return Err(Refusal::field("messages", "at least one message with content is required"));
@@ -87,6 +75,49 @@ pub(super) fn write<'a>(
     say_in_words(call, format, &mut system, writer);
     let turns = turns.into_iter().map(|(role, blocks)| Turn { role, content: Written::of(blocks) });
     Ok(Conversation { system: (!system.is_empty()).then(|| Written::of(system)), turns: turns.collect() })
+}
+
+/// Another dialect's turns as Anthropic takes them, at the beginning and at the end of all and of each.
+fn cleaned<'a>(
+    call: &Call,
+    turns: Vec<(&'static str, Vec<BlockOut<'a>>)>,
+    system: &mut Vec<BlockOut<'a>>,
+    writer: &mut BlockWriter,
+) -> Vec<(&'static str, Vec<BlockOut<'a>>)> {
+    let mut turns = without_last_thoughts(turns, writer);
+    clean_end(&mut turns);
+    if turns.is_empty() && !system.is_empty() {
+        // A prompt that is all instructions is common with OpenAI; Anthropic wants somebody to speak.
+        turns.push(("user", std::mem::take(system)));
+    }
+    if turns.first().is_some_and(|(role, _)| *role == "assistant") {
+        // Elsewhere the model may speak first; here somebody has to have spoken before.
+        turns.insert(0, ("user", vec![BlockOut::text(Cow::Borrowed("."), None, None)]));
+    }
+    if vendors::refuses_prefill(&call.model) && turns.last().is_some_and(|(role, _)| *role == "assistant") {
+        // Elsewhere, and by older models, it is gone on with by itself.
+        turns.push(("user", vec![BlockOut::text(Cow::Borrowed(PROMPT), None, None)]));
+    }
+    turns
+}
+
+/// A turn of the model's may not end with thoughts, as one does that was cut off in them. One of nothing else is none.
+fn without_last_thoughts<'a>(
+    turns: Vec<(&'static str, Vec<BlockOut<'a>>)>,
+    writer: &mut BlockWriter,
+) -> Vec<(&'static str, Vec<BlockOut<'a>>)> {
+    let mut kept: Vec<(&'static str, Vec<BlockOut<'a>>)> = Vec::with_capacity(turns.len());
+    for (role, mut blocks) in turns {
+        while blocks.pop_if(|block| block.is_thought()).is_some() {
+            writer.drop_field("reasoning_content");
+        }
+        match kept.last_mut() {
+            _ if blocks.is_empty() => {}
+            Some((last, before)) if *last == role => before.append(&mut blocks),
+            _ => kept.push((role, blocks)),
+        }
+    }
+    kept
 }
 
 /// Says in words what the model has no field for: that a tool has to be called, and the form of the answer.

@@ -105,6 +105,10 @@ pub(crate) fn encode_for(
     let keeps_to_schemas = vendors::claude(model).keeps_to_schemas(at_bedrock) || !writer.cross_dialect();
     let stop = stops(stop, &mut writer);
     let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
+    // What is wrong with the conversation is told before what is wrong here.
+    let extra = cross_dialect::fields(call, profile, &mut writer);
+    let own = extra.as_ref().ok().and_then(|extra| extra.get("thinking"));
+    writer.rests = writer.cross_dialect() && thinking::rests(model, thinking.as_ref(), own);
     // Anthropic has no word for any JSON object.
     let foreign = writer.cross_dialect();
     let is_said =
@@ -112,14 +116,11 @@ pub(crate) fn encode_for(
     let unsaid = format.as_ref().filter(|format| !is_said(format));
     let Conversation { system, turns } = turns::write(call, unsaid, &mut writer)?;
     let format = shape(format.as_ref().filter(is_said), &mut writer);
-    let extra = cross_dialect::fields(call, profile, &mut writer)?;
+    let extra = extra?;
     let tools = tools::write(call, profile, keeps_to_schemas, &mut writer)?;
     // Fields kept whole say more than the hub's words for them.
     let whole = |name: &str| extra.contains_key(name);
-    let thinks = match &thinking {
-        Some(thinking) => !matches!(thinking, Thinking::Disabled),
-        None => whole("thinking"),
-    };
+    let thinks = thinking.as_ref().map_or_else(|| whole("thinking"), |said| !matches!(said, Thinking::Disabled));
     let drawn = sampling::plan(call, profile, thinks, &mut writer)?;
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = cross_dialect::end_user(call).map(|user_id| MetadataOut { user_id });

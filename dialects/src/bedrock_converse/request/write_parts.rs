@@ -278,6 +278,8 @@ fn document(
     blocks::write_bytes(data, &mut draft.json);
     for (setting, raw) in settings {
         match setting.as_str() {
+            // Elsewhere a word is optional that has to be there, and means the same as none.
+            "citations" if raw.get().trim_matches(['{', '}', ' ']).is_empty() => {}
             "context" | "citations" => draft.json.raw_field(setting, raw),
             _ => draft.drop(format!("messages.content.{setting}")),
         }

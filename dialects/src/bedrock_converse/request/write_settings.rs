@@ -5,22 +5,27 @@ use std::borrow::Cow;
 use serde_json::Number;
 
 use super::draft::ConverseDraft;
-use crate::codec::Refusal;
+use crate::codec::{Refusal, no_threads};
 use crate::grammar;
 use crate::hub::{Call, Format, Reasoning, Sampling};
 use crate::json::Writer;
 use crate::left_out::beside;
 use crate::schema_refs;
+use crate::thoughts::may_think;
 use crate::vendors::{self, ConverseThinking, ConverseTopK, FieldAction, nearest};
 
 /// Fields of other dialects whose meaning would be lost, and the values of each that ask for nothing.
-const REFUSED: [(&str, &[&str]); 8] = [
+const REFUSED: [(&str, &[&str]); 11] = [
     ("audio", &[]),
-    ("cachedContent", &[]),
+    ("cachedContent", &["\"\""]),
+    ("container", &[]),
     ("logit_bias", &["{}"]),
     ("logprobs", &["false"]),
     ("mcp_servers", &["[]"]),
     ("modalities", &["[\"text\"]", "[]"]),
+    // Held raw by readers only where they ask for what the hub has no word for, as is a choice of tools.
+    ("response_format", &[]),
+    ("tool_choice", &[]),
     ("top_logprobs", &["0"]),
     ("web_search_options", &[]),
 ];
@@ -218,7 +223,7 @@ fn thinking(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {
 }
 
 /// The budget that an amount of thinking stands for: the answer needs its half of what the caller allows. `None`: too little is left,
-/// or a tool has to be called, beside which there is no thinking.
+/// or a tool has to be called, beside which there is no thinking, or thoughts that have to come back have not.
 fn budget(call: &Call, draft: &ConverseDraft<'_>) -> Option<u64> {
     const LEAST: u64 = 1024;
     let wanted = match &call.reasoning {
@@ -233,7 +238,7 @@ fn budget(call: &Call, draft: &ConverseDraft<'_>) -> Option<u64> {
     };
     let most = call.max_tokens.or(draft.target.default_max_tokens)?;
     let forced = call.tool_choice.as_ref().is_some_and(crate::hub::ToolChoice::is_a_must);
-    Some(wanted.min(most / 2)).filter(|tokens| *tokens >= LEAST && !forced)
+    Some(wanted.min(most / 2)).filter(|tokens| *tokens >= LEAST && !forced && may_think(&call.messages))
 }
 
 fn top_k(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) {
@@ -269,6 +274,7 @@ fn extra(call: &Call, more: &mut Writer, draft: &mut ConverseDraft<'_>) -> Resul
             }
             None if SILENT.contains(&name.as_str()) => {}
             None if draft.same() => draft.json.raw_field(name, raw),
+            None if name == "thread" => return Err(no_threads()),
             None => {
                 let value: String = raw.get().split_ascii_whitespace().collect();
                 let rule = REFUSED.iter().find(|(known, _)| known == name);

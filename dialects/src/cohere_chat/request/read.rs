@@ -19,7 +19,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let mut object = Object::read_body(text)?;
     let top = &mut object;
     let model = top.required("model", &ROOT)?;
-    if top.take("documents").is_some() {
+    if top.take("documents").is_some_and(|raw| raw.get() != "[]") {
         return Err(ROOT.field("documents").refuse("decide the answer, and have no place at this provider"));
     }
     let strict = top.boolean("strict_tools", &ROOT)?;

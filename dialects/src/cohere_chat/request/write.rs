@@ -54,11 +54,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         writer.json.value_field("max_tokens", asked);
     }
     write_sampling(sampling, &mut writer)?;
-    if !stop.is_empty() {
-        writer.json.open_field("stop_sequences", b'[');
-        stop.iter().for_each(|text| writer.json.text(text));
-        writer.json.close(b']');
-    }
+    write_stops(stop, extra.dialect, &mut writer)?;
     if let Some(shaped) = shaped {
         write_format(&shaped, &mut writer);
     }
@@ -193,6 +189,23 @@ fn write_sampling(sampling: &Sampling, writer: &mut CohereWriter<'_>) -> Result<
     Ok(())
 }
 
+/// The most texts that may end an answer ("a list of up to 5 strings").
+const MOST_STOPS: usize = 5;
+
+/// Writes the texts that end an answer. Errors: more of them than Cohere takes; another provider may take all.
+fn write_stops(stop: &[String], caller: Dialect, writer: &mut CohereWriter<'_>) -> Result<(), Refusal> {
+    if stop.is_empty() {
+        return Ok(());
+    }
+    if caller != Dialect::CohereChat && stop.len() > MOST_STOPS {
+        return Err(ROOT.field("stop").refuse(format_args!("a Cohere model takes at most {MOST_STOPS} stop texts")));
+    }
+    writer.json.open_field("stop_sequences", b'[');
+    stop.iter().for_each(|text| writer.json.text(text));
+    writer.json.close(b']');
+    Ok(())
+}
+
 /// The form of the answer: by its field, in words, or both.
 struct Shaped<'a> {
     /// True if the field says that it is JSON.
@@ -284,6 +297,7 @@ fn write_extra(extra: &Extra, writer: &mut CohereWriter<'_>) -> Result<(), Refus
             (Some(FieldAction::Rename(to)), _) => writer.json.raw_field(to, raw),
             (Some(FieldAction::Refuse), _) => return Err(ROOT.field(name).refuse("this provider does not take it")),
             (Some(FieldAction::Drop), _) => writer.drop(name),
+            (None, "mcp_servers" | "cachedContent") if matches!(raw.get(), "[]" | "\"\"") => {}
             // These decide what is answered, not how.
             (None, "mcp_servers" | "container" | "cachedContent") => {
                 return Err(ROOT.field(name).refuse("has no equivalent at this provider"));

@@ -203,7 +203,7 @@ impl CohereRead {
     fn message_end(&mut self, end: Option<MessageEnd<'_>>, out: &mut Vec<Event>) {
         let (error, word, usage) =
             end.map_or((None, None, None), |end| (end.error, end.finish_reason, end.usage.and_then(wire::usage)));
-        if error.is_some() || word == Some(wire::FAILED) {
+        if error.is_some() || word.is_some_and(wire::is_failure) {
             self.ended = true;
             out.push(Event::Error(failed(error)));
             return;

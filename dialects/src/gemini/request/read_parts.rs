@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
-use crate::gemini::signature;
+use crate::gemini::signature::{self, SignedThoughts};
 use crate::hub::{Content, Fields, Message, Part, Role, Source, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
 
@@ -26,7 +26,12 @@ const CONTENTS: Path<'static> = ROOT.field("contents");
 
 /// The conversation. Errors: a turn is of no role there is, or holds what no turn may.
 pub(super) fn turns(top: &mut Object<'_>) -> Result<Vec<Message>, Refusal> {
-    let list = top.list("contents", &ROOT)?.ok_or_else(|| CONTENTS.refuse("the field is required"))?;
+    let raw = top.take("contents").ok_or_else(|| CONTENTS.refuse("the field is required"))?;
+    let list: Vec<&RawValue> = match raw.get().starts_with('{') {
+        // Google takes a single one as the list of it.
+        true => vec![raw],
+        false => serde_json::from_str(raw.get()).map_err(|_| CONTENTS.refuse("must be an array"))?,
+    };
     let mut turns: Vec<Message> = Vec::with_capacity(list.len());
     let mut calls = Calls::default();
     for (index, raw) in list.into_iter().enumerate() {
@@ -129,23 +134,24 @@ fn read(raw: &RawValue, at: &Path<'_>, calls: &mut Calls, out: &mut Vec<Part>) -
     part.one_of(&PART, at)?;
     let thought = part.boolean("thought", at)?.unwrap_or(false);
     let signed = part.text("thoughtSignature", at)?.filter(|wire| !wire.is_empty());
-    let signed = signed.map(|wire| signature::read(&wire)).unwrap_or_default().into_iter().map(Part::new);
+    let signed = signed.map(|wire| signature::read(&wire));
     if let Some(text) = part.text("text", at)? {
-        // What was signed in the middle of a text ends it.
         let content = match thought {
             true => Content::Thinking { text, signature: None },
             false => Content::Text { text, citations: None },
         };
         let bare = matches!(&content, Content::Text { text, .. } | Content::Thinking { text, .. } if text.is_empty());
         let rest = part.rest();
-        let signed: Vec<Part> = signed.collect();
-        if !bare || (signed.is_empty() && rest.is_empty()) {
+        let is_said = !bare || (signed.is_none() && rest.is_empty());
+        let (before, behind) = SignedThoughts::around_text(signed);
+        out.extend(before.into_iter().map(Part::new));
+        if is_said {
             out.push(Part { extra: rest, ..Part::new(content) });
         }
-        out.extend(signed);
+        out.extend(behind.into_iter().map(Part::new));
         return Ok(());
     }
-    out.extend(signed);
+    out.extend(SignedThoughts::all(signed).into_iter().map(Part::new));
     let content = if let Some(call) = part.take("functionCall") {
         call_of(call, &at.field("functionCall"), calls)?
     } else if let Some(result) = part.take("functionResponse") {
@@ -216,7 +222,13 @@ fn inline(raw: &RawValue, at: &Path<'_>, part: &RawValue) -> Result<Content, Ref
     let data = blob.required("data", at)?;
     let name = blob.text("displayName", at)?;
     // Google's Python SDK writes the URL's alphabet.
-    let data = if data.contains(['-', '_']) { data.replace('-', "+").replace('_', "/") } else { data };
+    let mut data = if data.contains(['-', '_']) { data.replace('-', "+").replace('_', "/") } else { data };
+    // Google reads it without its end, which others want.
+    data.push_str(match data.len() % 4 {
+        2 => "==",
+        3 => "=",
+        _ => "",
+    });
     let settings = Fields::new();
     Ok(match media_type.split_once('/').unwrap_or_default() {
         ("image", _) => Content::Image { source: Source::Base64 { media_type, data }, detail: None },

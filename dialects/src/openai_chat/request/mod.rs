@@ -16,6 +16,7 @@ mod writer;
 
 pub(crate) use read::{choices, decode, stop};
 pub(super) use read_turns::{function, tool_call};
-pub(crate) use schema::{is_strict, whole as whole_schema};
+pub(crate) use schema::{form as form_schema, is_strict, whole as whole_schema};
+pub(crate) use write::all_tools_are_taken;
 pub(crate) use write::encode;
 pub(crate) use write_settings::effort_of_budget;

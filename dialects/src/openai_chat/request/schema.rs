@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::schema_root;
+use crate::{schema_refs, schema_root};
 
 /// Words inside which further schemas stand, by name or in a list.
 const NAMED: [&str; 4] = ["properties", "$defs", "definitions", "patternProperties"];
@@ -40,6 +40,23 @@ pub(crate) fn whole(parameters: &RawValue) -> Cow<'_, RawValue> {
         return parameters;
     }
     RawValue::from_string(schema.to_string()).map_or(parameters, Cow::Owned)
+}
+
+/// The schema of an answer as OpenAI takes it, with strictness or without: its root is an object's, and a list says of what. `None`: it
+/// asks for another thing than an object ("schema must be a JSON Schema of 'type: \"object\"', got 'type: \"array\"'").
+pub(crate) fn form(schema: &RawValue) -> Option<Cow<'_, RawValue>> {
+    let schema = schema_refs::rooted(schema);
+    let mut made: Map<String, Value> = serde_json::from_str(schema.get()).ok()?;
+    let untold = !made.contains_key("type") && made.contains_key("properties");
+    if untold {
+        made.shift_insert(0, "type".to_owned(), "object".into());
+    }
+    made.get("type").filter(|kind| *kind == "object")?;
+    let mut made = Value::Object(made);
+    if !lists(&mut made) && !untold {
+        return Some(schema);
+    }
+    Some(RawValue::from_string(made.to_string()).map_or(schema, Cow::Owned))
 }
 
 /// Says of every list that does not say so itself that it may hold anything; `true`: there was one.
@@ -84,7 +101,9 @@ pub(crate) fn is_strict(schema: &RawValue) -> bool {
 
 fn inside(schema: &Value, depth: usize, properties: &mut usize) -> bool {
     let Value::Object(schema) = schema else { return false };
-    if depth > DEEPEST || !closed(schema) {
+    let says_what = ["type", "anyOf", "$ref"].into_iter().any(|word| schema.contains_key(word));
+    let is_list = schema.get("type").is_some_and(|kind| is_or_holds(kind, "array"));
+    if depth > DEEPEST || !closed(schema) || !says_what || (is_list && !schema.contains_key("items")) {
         return false;
     }
     schema.iter().all(|(name, value)| match &**name {
@@ -151,6 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn a_form_is_an_objects_or_none() {
+        for (given, made) in [
+            (r#"{"type":"object", "properties":{}}"#, Some(r#"{"type":"object", "properties":{}}"#)),
+            (r#"{"properties":{"a":{}}}"#, Some(r#"{"type":"object","properties":{"a":{}}}"#)),
+            (
+                r#"{"type":"object","properties":{"l":{"type":"array"}}}"#,
+                Some(r#"{"type":"object","properties":{"l":{"type":"array","items":{}}}}"#),
+            ),
+            (r#"{"type":"array","items":{"type":"string"}}"#, None),
+            (r#"{"type":"string","enum":["a"]}"#, None),
+            (r#"{"anyOf":[{"type":"object"}]}"#, None),
+            ("{}", None),
+            ("true", None),
+        ] {
+            assert_eq!(form(&raw(given)).as_deref().map(RawValue::get), made, "{given}");
+        }
+    }
+
+    #[test]
     fn strict_is_said_inside_the_subset_only() {
         let closed = r#""additionalProperties":false"#;
         for (schema, strict) in [
@@ -173,6 +211,11 @@ mod tests {
             ),
             (format!(r#"{{"type":"object",{closed}}}"#), true),
             (r#"{"type":"array","items":{}}"#.to_owned(), false),
+            (
+                format!(r#"{{"type":"object","properties":{{"l":{{"type":"array"}}}},"required":["l"],{closed}}}"#),
+                false,
+            ),
+            (format!(r#"{{"type":"object","properties":{{"l":{{}}}},"required":["l"],{closed}}}"#), false),
             ("true".to_owned(), false),
         ] {
             assert_eq!(is_strict(&raw(&schema)), strict, "{schema}");

@@ -269,8 +269,13 @@ fn what_has_no_equivalent_is_refused_by_field() {
     let said = || vec![Message::new(Role::User, vec![Part::text("x")])];
     let mut with_tool = call(said());
     with_tool.tools = vec![Tool::Other { dialect: anthropic, raw: raw(&json!({"type": "web_search_20250305"})) }];
+    let mut with_many = call(said());
+    with_many.tools = vec![with_tool.tools[0].clone(); 129];
+    assert_eq!(encode(&with_many, &ProviderProfile::default()).unwrap_err().param.as_deref(), Some("tools"));
     let mut with_servers = call(said());
     with_servers.extra.fields.insert("mcp_servers".into(), raw(&json!([])));
+    assert!(encode(&with_servers, &ProviderProfile::default()).is_ok(), "no server is none");
+    with_servers.extra.fields.insert("mcp_servers".into(), raw(&json!([{"type": "url"}])));
     let mut with_thread = call(said());
     with_thread.extra.fields.insert("thread".into(), raw(&json!({"type": "create"})));
     assert_eq!(encode(&with_thread, &ProviderProfile::default()).unwrap_err().code, Some("thread_unsupported_request"));

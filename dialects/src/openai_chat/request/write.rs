@@ -78,9 +78,22 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     Ok(Encoded { body: writer.json.into_bytes(), dropped: writer.dropped.into_names(), headers: Vec::new(), clamped })
 }
 
+/// Errors: more tools than OpenAI takes ("array too long. Expected an array with maximum length 128"); another provider may take all.
+pub(crate) fn all_tools_are_taken(tools: &[Tool]) -> Result<(), Refusal> {
+    const MOST: usize = 128;
+    if tools.len() > MOST {
+        let what = format_args!("an OpenAI model takes at most {MOST} tools, and these are {}", tools.len());
+        return Err(ROOT.field("tools").refuse(what));
+    }
+    Ok(())
+}
+
 /// Writes the tools; `false`: there are none.
 fn write_tools(tools: &[Tool], writer: &mut RequestWriter<'_>) -> Result<bool, Refusal> {
     const LIST: Path<'static> = ROOT.field("tools");
+    if writer.cross_dialect && !writer.profile.compatible() {
+        all_tools_are_taken(tools)?;
+    }
     let mut written = false;
     for (index, tool) in tools.iter().enumerate() {
         let at = LIST.index(index);
@@ -125,8 +138,11 @@ fn write_tool(tool: &Tool, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
     if let Some(text) = description {
         writer.json.text_field("description", text);
     }
-    if let Some(parameters) = parameters {
-        write_parameters(parameters, writer);
+    match parameters {
+        Some(parameters) => write_parameters(parameters, writer),
+        // Mistral and others refuse a tool without, which takes nothing.
+        None if writer.cross_dialect => writer.json.value_field("parameters", r#"{"type":"object","properties":{}}"#),
+        None => {}
     }
     if let Some(strict) = strict {
         let strict = *strict && (!writer.cross_dialect || parameters.as_deref().is_some_and(schema::is_strict));
@@ -245,10 +261,14 @@ fn write_cross_dialect(name: &str, raw: &RawValue, writer: &mut RequestWriter<'_
         "top_logprobs" if raw.get() != "0" => writer.json.raw_field(name, raw),
         // The one dialect beside this that has the word means the same by it.
         "logit_bias" => writer.json.raw_field(name, raw),
+        // The words of others are others.
+        "service_tier" if writer.look_alike().is_some() => writer.drop(name),
         "service_tier" => match raw.get() {
             "\"standard_only\"" => writer.json.text_field(name, "default"),
             _ => writer.json.text_field(name, "auto"),
         },
+        // Nothing is asked for.
+        "mcp_servers" | "cachedContent" if matches!(raw.get(), "[]" | "\"\"") => {}
         // These decide what is answered, not how.
         "mcp_servers" | "container" | "cachedContent" => {
             return Err(ROOT.field(name).refuse("has no equivalent at this provider"));

@@ -148,8 +148,10 @@ fn document(content: &Content, at: &Path<'_>, writer: &mut RequestWriter<'_>) ->
             }
         }
         Source::File(_) => return Err(at.field("source").refuse("the file is not in this provider's store")),
-        // A look-alike's caller wrote it so.
-        Source::Url(url) if !writer.cross_dialect => {
+        // A look-alike's caller wrote it so, or it is said as the look-alike has it once the body is written.
+        Source::Url(url)
+            if !writer.cross_dialect || writer.look_alike().is_some_and(|row| row.documents_by_address) =>
+        {
             if let Some(name) = name {
                 writer.json.text_field("filename", name);
             }

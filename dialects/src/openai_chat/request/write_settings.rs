@@ -102,6 +102,12 @@ pub(super) fn told_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> Tol
         (_, Some(row)) if tools && !row.takes_form_beside_tools(writer.model) => {
             ToldFormat { field: None, words, is_lost: true }
         }
+        // What is no object can be asked for in words alone.
+        (Format::Schema { schema, .. }, row)
+            if row.is_none_or(|row| !row.schemas) && schema::form(schema).is_none() =>
+        {
+            ToldFormat { field: None, words, is_lost: true }
+        }
         (Format::Schema { .. }, Some(row)) if !row.schemas => {
             ToldFormat { field: Some(&ANY_JSON), words, is_lost: true }
         }
@@ -125,7 +131,10 @@ pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            let schema = if cross_dialect { schema_refs::rooted(schema) } else { Cow::Borrowed(&**schema) };
+            let schema = match cross_dialect {
+                true => schema::form(schema).unwrap_or_else(|| schema_refs::rooted(schema)),
+                false => Cow::Borrowed(&**schema),
+            };
             json.raw_field("schema", &schema);
             if let Some(strict) = strict {
                 // Another dialect's schema may be outside what OpenAI is strict about, and would be refused.

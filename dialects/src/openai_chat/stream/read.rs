@@ -178,7 +178,7 @@ impl ReadState {
         }
         // Some look-alikes give an empty one with every chunk.
         let reason = finish_reason.filter(|word| !word.is_empty());
-        if error.is_some() || reason.as_deref() == Some(wire::FAILED) {
+        if error.is_some() || reason.as_deref().is_some_and(wire::is_failure) {
             self.fail(error::decode(0, error.map_or("", |raw| raw.get()).as_bytes()), out);
         } else if let Some(word) = reason {
             state.finish(at, (&word, wire::stop_text([stop_reason, matched_stop])), out);

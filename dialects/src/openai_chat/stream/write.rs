@@ -36,6 +36,8 @@ struct ChoiceWritten {
     /// The thoughts that are growing: their block is written whole when it is signed.
     thoughts: String,
     signature: String,
+    /// The number of blocks of thoughts so far.
+    blocks: usize,
     /// The number of pictures so far.
     pictures: usize,
 }
@@ -174,10 +176,13 @@ impl ChatEncoder {
         }
     }
 
-    fn thought(&self, choice: u32, thought: &ThoughtBlock, out: &mut Vec<u8>) {
+    fn thought(&mut self, choice: u32, thought: &ThoughtBlock, out: &mut Vec<u8>) {
+        let state = self.choices.entry(choice).or_default();
+        let index = state.blocks;
+        state.blocks += 1;
         let blocks = |json: &mut Writer| {
             json.open_field("thinking_blocks", b'[');
-            wire::write_thought(thought, json);
+            wire::write_thought(thought, Some(index), json);
             json.close(b']');
         };
         self.chunk(choice, out, blocks, Ending::default());

@@ -128,7 +128,7 @@ impl CompletionRead {
             return Err(Malformed::new(format!("a chunk of the stream is for answer {choice}")));
         }
         let reason = finish_reason.filter(|word| !word.is_empty());
-        if error.is_some() || reason.as_deref() == Some(wire::FAILED) {
+        if error.is_some() || reason.as_deref().is_some_and(wire::is_failure) {
             self.ended = true;
             out.push(Event::Error(error::decode(0, error.map_or("", |raw| raw.get()).as_bytes())));
             return Ok(());

@@ -1,5 +1,8 @@
 //! Reads a request's conversation: `input`, a text or a list of items.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
@@ -36,9 +39,9 @@ pub(super) fn input(top: &mut Object<'_>) -> Result<Input, Refusal> {
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| INPUT.refuse("must be a string or an array of items"))?;
     let Input { mut system, mut messages, mut tools } = Input::default();
-    for (index, raw) in list.into_iter().enumerate() {
+    for (index, raw) in list.iter().enumerate() {
         let at = INPUT.index(index);
-        match item(raw, &at, &mut tools)? {
+        match item(raw, (&list, &at), &mut tools)? {
             Some(ItemRead::Instructions(role, parts)) if messages.is_empty() => {
                 system.extend(parts.into_iter().filter_map(|part| instruction(part, role)));
             }
@@ -78,7 +81,12 @@ fn join(parts: Vec<Part>, at: usize, messages: &mut Vec<Message>) {
     }
 }
 
-fn item(raw: &RawValue, at: &Path<'_>, tools: &mut Vec<Tool>) -> Result<Option<ItemRead>, Refusal> {
+/// Reads one item of `list`.
+fn item(
+    raw: &RawValue,
+    (list, at): (&[&RawValue], &Path<'_>),
+    tools: &mut Vec<Tool>,
+) -> Result<Option<ItemRead>, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
     let kind = object.text("type", at)?.unwrap_or_else(|| "message".to_owned());
     if let Some(tool) = ClientTool::called_by(&kind) {
@@ -86,7 +94,7 @@ fn item(raw: &RawValue, at: &Path<'_>, tools: &mut Vec<Tool>) -> Result<Option<I
         return Ok(call.map(|call| ItemRead::Model(vec![Part::new(Content::ToolCall(call))])));
     }
     if let Some(tool) = ClientTool::answered_by(&kind) {
-        return client_result(tool, &mut object, at, tools).map(|part| part.map(ItemRead::Result));
+        return client_result(tool, &mut object, (list, at), tools).map(|part| part.map(ItemRead::Result));
     }
     Ok(Some(match &*kind {
         "message" => return message(object, at).map(Some),
@@ -208,10 +216,15 @@ fn result(object: &mut Object<'_>, at: &Path<'_>) -> Result<Part, Refusal> {
 fn client_result(
     tool: ClientTool,
     object: &mut Object<'_>,
-    at: &Path<'_>,
+    (list, at): (&[&RawValue], &Path<'_>),
     tools: &mut Vec<Tool>,
 ) -> Result<Option<Part>, Refusal> {
-    let call_id = object.text("call_id", at)?;
+    let named = object.text("id", at)?;
+    let call_id = match object.text("call_id", at)? {
+        // OpenAI's schema has no other name for the call in the output of a local shell.
+        None => named.and_then(|id| called_by(&id, list)),
+        call_id => call_id,
+    };
     let parts = if tool == ClientTool::Search {
         let before = tools.len();
         read_tools::list(object, at, tools)?;
@@ -221,6 +234,22 @@ fn client_result(
     };
     let is_error = object.text("status", at)?.as_deref() == Some("failed");
     Ok(call_id.map(|call_id| Part::new(Content::ToolResult { call_id, parts, is_error })))
+}
+
+/// The id of the call that an item names, by the call's own id or by its item's.
+fn called_by(id: &str, list: &[&RawValue]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct CallingItem<'a> {
+        #[serde(borrow)]
+        id: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        call_id: Option<Cow<'a, str>>,
+    }
+    let call_of = |item: CallingItem<'_>| {
+        let is_named = item.call_id.as_deref() == Some(id) || item.id.as_deref() == Some(id);
+        item.call_id.filter(|_| is_named).map(Cow::into_owned)
+    };
+    list.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok()).find_map(call_of)
 }
 
 /// The names of tools that were found, as a model reads it.

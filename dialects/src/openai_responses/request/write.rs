@@ -11,7 +11,7 @@ use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::left_out::LeftOut;
-use crate::openai_chat::{is_strict, whole_schema};
+use crate::openai_chat::{all_tools_are_taken, form_schema, is_strict, whole_schema};
 use crate::schema_refs;
 use crate::spoke::PartPath;
 use crate::vendors::{self, FieldAction};
@@ -28,7 +28,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         max_tokens: _,
         sampling: _,
         stop,
-        format,
+        format: _,
         reasoning: _,
         stream,
         stream_usage: _,
@@ -40,15 +40,15 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     writer.json.text_field("model", model);
     write_items::instructions(system, &mut writer);
     writer.json.open_field("input", b'[');
-    if matches!(format, Some(Format::Json)) && !messages.is_empty() && !says_json(call, false) {
-        let tools = tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
-        write_items::instruction(&in_words(&Format::Json, tools), &mut writer);
-    }
+    let format = told_format(call, &mut writer);
     write_items::items(messages, &mut writer)?;
     if writer.json.is_bare() {
         return Err(ROOT.field("messages").refuse("at least one message with content is required"));
     }
     writer.json.close(b']');
+    if extra.dialect != Dialect::OpenAiResponses {
+        all_tools_are_taken(tools)?;
+    }
     let tools = write_tools(tools, &mut writer)?;
     match tool_choice {
         Some(choice) if tools => write_choice(choice, &mut writer.json),
@@ -63,7 +63,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
     if !stop.is_empty() {
         return Err(ROOT.field("stop").refuse("OpenAI Responses has no texts that end an answer"));
     }
-    text(format.as_ref(), extra, &mut writer);
+    text(format, extra, &mut writer);
     reasoning(call, &mut writer);
     if let Some(user) = end_user {
         writer.json.text_field("user", user);
@@ -185,6 +185,26 @@ fn sampling(call: &Call, writer: &mut ItemWriter<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The form of the answer that is told by the field. An object of JSON is refused where no word says so, and what is no object can be
+/// asked for in words alone.
+fn told_format<'a>(call: &'a Call, writer: &mut ItemWriter<'_>) -> Option<&'a Format> {
+    let format = call.format.as_ref().filter(|_| !call.messages.is_empty())?;
+    let tools = call.tools.iter().any(|tool| matches!(tool, Tool::Function { .. }));
+    let own = call.extra.dialect == Dialect::OpenAiResponses;
+    match format {
+        Format::Json if !says_json(call, false) => {
+            write_items::instruction(&in_words(format, tools), writer);
+        }
+        Format::Schema { schema, .. } if !own && form_schema(schema).is_none() => {
+            write_items::instruction(&in_words(format, tools), writer);
+            writer.drop("response_format");
+            return None;
+        }
+        Format::Json | Format::Schema { .. } => {}
+    }
+    Some(format)
+}
+
 /// Writes the answer's shape, and how many words it has.
 fn text(format: Option<&Format>, extra: &Extra, writer: &mut ItemWriter<'_>) {
     let verbosity = extra.fields.get("verbosity");
@@ -208,7 +228,7 @@ fn text(format: Option<&Format>, extra: &Extra, writer: &mut ItemWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            let schema = schema_refs::rooted(schema);
+            let schema = form_schema(schema).unwrap_or_else(|| schema_refs::rooted(schema));
             json.raw_field("schema", &schema);
             json.value_field("strict", *strict == Some(true) && is_strict(&schema));
             json.close(b'}');
@@ -274,6 +294,7 @@ fn write_field(dialect: Dialect, name: &str, raw: &RawValue, writer: &mut ItemWr
         }
         "logit_bias" | "logprobs" | "top_logprobs" if matches!(raw.get(), "false" | "0" | "{}") => {}
         "modalities" if raw.get() == "[\"text\"]" => {}
+        "mcp_servers" | "cachedContent" if matches!(raw.get(), "[]" | "\"\"") => {}
         "thread" => return Err(no_threads()),
         // These decide what is answered, not how.
         "audio" | "cachedContent" | "container" | "logit_bias" | "logprobs" | "mcp_servers" | "modalities"

@@ -225,7 +225,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
     // Fields that it does not know are refused (422, `extra_forbidden`); those it knows are in its SDK (`mistralai` 3.7,
     // ChatCompletionRequest). Call ids: 400, "must be a-z, A-Z, 0-9, with a length of 9"; a user's turn behind a tool's: 400,
     // "Unexpected role 'user' after role 'tool'"; a last turn of the model's: 400, "Expected last role User or Tool (or Assistant with
-    // prefix True)". Calls come whole; usage comes with the last chunk.
+    // prefix True)". A `file` with its data: 422 (github.com/nextcloud/integration_openai/pull/419). Calls come whole; usage comes with the last chunk.
     LookAlike {
         name: "Mistral",
         hosts: &["api.mistral.ai"],
@@ -240,10 +240,13 @@ pub(super) const ROWS: [LookAlike; 21] = [
         calls: &[CallHabit::Whole],
         user_after_results: false,
         message_fields: Some(&MISTRALS),
+        documents_by_address: true,
         prefill: Some(PrefillMark { field: "prefix", echoes: true }),
         fields: &[
             ("seed", Rename("random_seed")),
             ("max_completion_tokens", Rename("max_tokens")),
+            // Of vectors: 400, `extra_forbidden`.
+            ("dimensions", Rename("output_dimension")),
             ("user", Drop),
             ("store", Drop),
             ("service_tier", Drop),

@@ -47,6 +47,8 @@ pub struct LookAlike {
     pub prefill_at: Option<(&'static str, PrefillMark)>,
     /// The fields of messages that it knows, where it refuses others, as other vendors' thoughts; `None`: it reads past those.
     pub message_fields: Option<&'static MessageFields>,
+    /// True if a document is a piece by its address, `document_url`, which its bytes may be too; else a `file`.
+    pub documents_by_address: bool,
     /// True if it knows OpenAI's newer role for instructions, `developer`.
     pub developer: bool,
     /// True if it takes a form for its answer beside tools.
@@ -93,6 +95,7 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     prefill: None,
     prefill_at: None,
     message_fields: None,
+    documents_by_address: false,
     developer: false,
     format_beside_tools: true,
     schemas: true,
