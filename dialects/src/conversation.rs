@@ -154,7 +154,7 @@ struct ToolType<'a> {
     r#type: Option<Cow<'a, str>>,
 }
 
-/// What a call leaves behind beside its answer.
+/// The effects of a call beside its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effects {
     /// The provider keeps its answer (`store`).
