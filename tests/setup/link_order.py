@@ -2,8 +2,8 @@
 
     link_order.py FOLDER OUT: FOLDER has sluicegate-proxy, a name of the program with its symbols, and sluicegate-simulator. Needs valgrind and nm.
 
-A name in a program ends in a hash that changes with every compiler and dependency; the order has `*` in its place. So a
-generic function brings all its instances: where those that never ran weigh too much, it stays where it was.
+A name in a program holds hashes of crates, which change with every compiler and dependency; the order has `*` in their place. Where functions
+that never ran have a name that differs in that alone and weigh too much, they all stay where they were.
 """
 
 import http.client
@@ -155,7 +155,8 @@ def main(folder, out):
     with open(out, "w", encoding="utf-8") as file:
         file.write("/* Written by `make link-order`: the functions that every process runs, before all others. See image/link.rs. */\n")
         file.write("SECTIONS\n{\n  .text.first : {\n")
-        file.writelines(f"    *(.text.{line})\n" for line in lines)
+        # Functions that are said to be cold have sections of another name.
+        file.writelines(f"    *(.text.{line} .text.unlikely.{line})\n" for line in lines)
         file.write("  }\n}\nINSERT BEFORE .text;\n")
     print(f"{len(lines)} names in {out}")
 
