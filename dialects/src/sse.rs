@@ -35,7 +35,7 @@ pub struct SseDecoder {
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
-    /// What is data stands there as bare JSON.
+    /// The data stands there as bare JSON.
     is_bare: bool,
     /// The bytes so far end inside a line.
     mid_line: bool,
