@@ -113,7 +113,7 @@ fn one_type(schema: &mut Map<String, Value>) -> bool {
     true
 }
 
-/// Leaves texts alone in a list of values ("(TYPE_STRING)", "enum[0]: cannot be empty"); one that has others is said.
+/// Leaves texts alone in a list of values (`(TYPE_STRING)`, `enum[0]: cannot be empty`); one that has others is said.
 fn texts_alone(schema: &mut Map<String, Value>) -> bool {
     let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     let Some(Value::Array(mut values)) = schema.get("enum").cloned() else { return false };
