@@ -346,10 +346,15 @@ async fn thoughts_of_one_vendor_never_reach_another() {
     let thought = first["output"][0].clone();
     assert!(thought["encrypted_content"].as_str().unwrap().starts_with("sluicegate."), "{first}");
     // The next turn goes to another vendor, and the one after it back again.
-    let turn = |model: &str| json!({"model": model, "input": [{"role": "user", "content": "x"}, thought, {"role": "user", "content": "y"}]});
+    let (asked, said, more) = (
+        json!({"role": "user", "content": "x"}),
+        json!({"role": "assistant", "content": "x"}),
+        json!({"role": "user", "content": "y"}),
+    );
+    let turn = |model: &str| json!({"model": model, "input": [asked, thought, said, more]});
     ask(&proxy.client(), &[], &turn("openai")).await;
     let sent: Value = serde_json::from_slice(&openai.received().pop().unwrap().body).unwrap();
-    assert_eq!(sent["input"], json!([{"role": "user", "content": "x"}, {"role": "user", "content": "y"}]));
+    assert_eq!(sent["input"], json!([asked, said, more]));
     ask(&proxy.client(), &[], &turn("anthropic")).await;
     let sent: Value = serde_json::from_slice(&anthropic.received().pop().unwrap().body).unwrap();
     assert_eq!(sent["messages"][1]["content"][0]["signature"], "c2ln", "{sent}");
