@@ -1,5 +1,5 @@
-//! Names and beginnings of texts that hardly any body holds, and that its provider may not take. They are seen in the one look
-//! at a body that is due anyway: to search for them costs as much again for each.
+//! Names and beginnings of texts that hardly any body holds, and that its provider may not take, or that ask for more than one answer and
+//! nothing else. They are seen in the one look at a body that is due anyway: to search for them costs as much again for each.
 
 use crate::scan::{self, Watch};
 
@@ -60,7 +60,7 @@ impl SeenMarks {
         self.models
     }
 
-    /// True if the provider may be asked to make or do something beside its answer: `conversation::effects` tells.
+    /// True if the provider may be asked to make or do something beside its answer: `effects` tells.
     #[must_use]
     pub const fn may_act(self) -> bool {
         self.acts

@@ -24,6 +24,7 @@ use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 pub(crate) use refused::refused;
+pub(crate) use request::is_counted;
 #[cfg(test)]
 pub(crate) use usage::MessagesUsage;
 
@@ -60,7 +61,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_call: request::decode,
     decode_counted: request::decode_counted,
     encode_call: request::encode,
-    encode_count: None,
+    encode_count: Some(request::encode_counted),
     embeddings: None,
     rename: None,
     part_path: place::part_path,

@@ -5,6 +5,7 @@
 //! "ConverseStream" of the Bedrock runtime). What can not be said is refused or dropped by the rules in `docs/bedrock.md`.
 
 mod blocks;
+mod count;
 mod fold;
 mod models;
 mod observe;
@@ -22,6 +23,8 @@ use crate::bedrock_invoke::error;
 use crate::spoke::{Habits, SettingsWithin, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
+
+pub use count::counted_input;
 
 #[cfg(test)]
 pub(crate) use wire::ConverseUsage;

@@ -15,7 +15,7 @@ mod stream;
 use std::time::Duration;
 
 use crate::anthropic_messages;
-use crate::spoke::{Habits, Spoke};
+use crate::spoke::{COUNTED, Habits, Spoke};
 use crate::tool_names::ToolNameRule;
 
 use peek::peek;
@@ -38,6 +38,8 @@ pub(crate) static SPOKE: Spoke = Spoke {
         tool_names: ToolNameRule { beside: b"-", begins_with_letter: false },
         keeps_answers: false,
         error_header: Some(error::HEADER),
+        // The word of `CountTokens`.
+        counted: (COUNTED.0, "inputTokens"),
         ..anthropic_messages::SPOKE.habits
     },
     decode_call: request::decode,

@@ -2,7 +2,7 @@
 
 use crate::side::SideOutput;
 use crate::verbatim::PathSays;
-use crate::{conversation, estimate, side};
+use crate::{conversation, effects, estimate, side};
 
 /// The target.
 ///
@@ -15,7 +15,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(conversation::facts_of_body(data), facts);
     let some = conversation::prefix_of_body(data, |text| prefix += text.len());
     assert_eq!(some, prefix > 0, "a prefix is some text");
-    let _ = conversation::effects(data);
+    let _ = effects::effects(data);
     assert!(estimate::tokens_of_body(data) > 0 && estimate::answers_of_body(data) > 0);
     let _ = estimate::tokens_of_messages(data, &["system", "messages", "tools"]);
     for made in [SideOutput::Texts, SideOutput::Images, SideOutput::Speech] {

@@ -64,7 +64,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
         }),
     },
     decode_call: request::decode,
-    decode_counted: request::decode,
+    decode_counted: request::decode_counted,
     encode_call: request::encode,
     encode_count: Some(request::count_tokens),
     embeddings: Some(&embeddings::EMBEDDINGS),

@@ -65,7 +65,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     decode_call: request::decode,
     decode_counted: request::decode,
     encode_call: request::encode,
-    encode_count: None,
+    encode_count: Some(request::encode_counted),
     embeddings: None,
     rename: None,
     part_path: place::part_path,

@@ -1,5 +1,5 @@
-//! Messages as a look-alike takes them, put into a body that stays as it is otherwise: the older word for OpenAI's role `developer`, and
-//! none of the fields that other servers' answers have, where it refuses what it does not know.
+//! Messages as a look-alike takes them, put into a body that stays as it is otherwise: the older word for OpenAI's role `developer`, a
+//! document by its address, and none of the fields that other servers' answers have, where it refuses what it does not know.
 
 use std::borrow::Cow;
 use std::ops::Range;

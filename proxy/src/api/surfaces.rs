@@ -104,6 +104,7 @@ pub(crate) const SURFACES: &[Surface] = &[
     streams("/model/{model}/invoke-with-response-stream", Dialect::BedrockInvoke, true),
     streams("/model/{model}/converse", Dialect::BedrockConverse, false),
     streams("/model/{model}/converse-stream", Dialect::BedrockConverse, true),
+    posts("/model/{model}/count-tokens", Dialect::BedrockConverse, Operation::CountTokens),
     generates("/v1beta/models/{model}:generateContent", false),
     generates("/v1beta/models/{model}:streamGenerateContent", true),
     posts("/v1beta/models/{model}:countTokens", Dialect::Gemini, Operation::CountTokens),
@@ -300,7 +301,7 @@ mod tests {
         let none = HeaderMap::new();
         for (path, dialect) in [
             ("/model/m/invoke-model", Dialect::BedrockConverse),
-            ("/model/m/count-tokens", Dialect::BedrockConverse),
+            ("/model/m/counted-tokens", Dialect::BedrockConverse),
             ("/async-invoke", Dialect::BedrockConverse),
             ("/v2/classify", Dialect::CohereChat),
             ("/v1beta/cachedContents", Dialect::Gemini),

@@ -12,6 +12,7 @@ use sluicegate_dialects::hub::ErrorKind;
 use crate::account::{Operation, RouteIx};
 use crate::consumer::Identified;
 use crate::errors::Problem;
+use crate::jwt::JwksSource;
 use crate::models;
 use crate::state::{Permission, Rule};
 
@@ -20,11 +21,14 @@ use super::context::CallContext;
 use super::inbound::InboundCall;
 use super::keys::keys;
 
+/// So long at most a call waits for the answer of its token's issuer, who is asked for a key that is not among those that have been had.
+const ISSUER_WAIT: Duration = Duration::from_secs(3);
+
 /// Finds out who calls, if anything depends on it. Without a consumer and a route that asks for one it costs nothing.
 ///
 /// # Errors
 /// A key that is good no longer; or, where no route is for anyone, none that is known.
-pub(super) fn identify(
+pub(super) async fn identify(
     context: &CallContext,
     addressed: Addressed,
     head: &request::Parts,
@@ -32,13 +36,41 @@ pub(super) fn identify(
     if matches!(addressed.operation, Operation::Options | Operation::Root) {
         return Ok(addressed);
     }
-    look(context, head).map(|()| addressed)
+    let looked = match look(context, head) {
+        Looked::Waits(issuer) => {
+            // Boxed: hardly any call waits.
+            Box::pin(issuer.asked_once_more(ISSUER_WAIT)).await;
+            look(context, head)
+        }
+        looked => looked,
+    };
+    looked.told().map(|()| addressed)
 }
 
-fn look(context: &CallContext, head: &request::Parts) -> Result<(), Problem> {
+/// The outcome of a look at who calls.
+enum Looked {
+    /// It is known, or need not be.
+    Known,
+    /// It may not call.
+    Refused(Problem),
+    /// Its issuer is being asked for the key of its token.
+    Waits(Arc<JwksSource>),
+}
+
+impl Looked {
+    fn told(self) -> Result<(), Problem> {
+        match self {
+            Self::Known => Ok(()),
+            Self::Refused(problem) => Err(problem),
+            Self::Waits(_) => Err(unverifiable()),
+        }
+    }
+}
+
+fn look(context: &CallContext, head: &request::Parts) -> Looked {
     let ready = &context.ready;
     if !ready.asks_who_calls() {
-        return Ok(());
+        return Looked::Known;
     }
     let mut sent = false;
     for key in keys(&head.headers, head.uri.query()) {
@@ -47,14 +79,14 @@ fn look(context: &CallContext, head: &request::Parts) -> Result<(), Problem> {
             Identified::Known(consumer, key) => {
                 context.note(|entry| entry.consumer(Arc::clone(&consumer.name)));
                 context.know(consumer, key);
-                return Ok(());
+                return Looked::Known;
             }
-            Identified::Refused => return Err(wrong_key()),
-            Identified::Unverifiable => return Err(unverifiable()),
+            Identified::Refused => return Looked::Refused(wrong_key()),
+            Identified::Unverifiable(issuer) => return Looked::Waits(issuer),
             Identified::Unknown => {}
         }
     }
-    if ready.serves_anyone() { Ok(()) } else { Err(unknown_caller(sent)) }
+    if ready.serves_anyone() { Looked::Known } else { Looked::Refused(unknown_caller(sent)) }
 }
 
 /// The problem of a path that is not known, as one is told it where there are paths that are known for some callers only: whoever may not
@@ -64,7 +96,7 @@ pub(super) fn hidden(context: &CallContext, head: &request::Parts, problem: Prob
     if !caller::is_unknown_path(&problem) || !ready.names_paths() {
         return problem;
     }
-    match look(context, head) {
+    match look(context, head).told() {
         Err(refused) => refused,
         Ok(()) if context.consumer().is_none() && ready.hides_from(None) => {
             unknown_caller(keys(&head.headers, head.uri.query()).next().is_some())

@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 
+use crate::account::Operation;
 use crate::errors::Problem;
 
 use super::cache_lookup::{self, CacheOutcome};
 use super::exchange::Exchange;
 use super::inbound::InboundCall;
-use super::{access, coalesce, failover, limits, mirror, named_files, output_limit, referenced_items, resume, stored};
+use super::{
+    access, coalesce, count, failover, limits, mirror, named_files, output_limit, referenced_items, resume, stored,
+};
 
 /// An answer to a call, wherever it came from.
 ///
@@ -67,6 +70,9 @@ pub(super) async fn answered(mut call: &Rc<InboundCall>) -> Result<Exchange, Pro
         // Boxed, as the cache's part.
         Some(key) => Box::pin(coalesce::exchange(call, rule, key, (lead, expected))).await,
     };
+    if call.operation == Operation::CountTokens {
+        return count::or_estimated(call, outcome);
+    }
     if !stored::is_failed_by_keeper(call, &outcome) {
         return outcome;
     }

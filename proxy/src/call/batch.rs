@@ -27,7 +27,7 @@ use super::context::CallContext;
 use super::exchange::{self, Exchange, LineSource, Whole};
 use super::inbound::{InboundCall, Received};
 use super::keys::query_keys;
-use super::{access, intake};
+use super::{access, count, intake};
 
 /// The most requests of a batch.
 const MOST_REQUESTS: usize = 256;
@@ -317,11 +317,13 @@ async fn run(
     *head.uri_mut() = batch.uri(&request.url)?;
     *head.headers_mut() = batch.headers.clone();
     let (head, ()) = head.into_parts();
-    let addressed = access::identify(context, addressed, &head)?;
+    let mut addressed = access::identify(context, addressed, &head).await?;
+    let (dialect, body) = count::asked(context.caller.dialect, &mut addressed, request.body.clone())?;
     let received = Received {
+        dialect,
         headers: head.headers,
         uri: head.uri,
-        body: request.body.clone(),
+        body,
         charge: intake::of_a_call(&context.worker)?,
         at: context.arrived,
     };

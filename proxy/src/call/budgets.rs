@@ -17,8 +17,7 @@ use crate::state::{Provider, Rule, TargetRef};
 use super::call_size::PricedExtras;
 use super::inbound::InboundCall;
 use super::stored_object::StoredObject;
-use super::times::Times;
-use super::{background, outgoing, part_prices};
+use super::{background, outgoing, part_prices, plan};
 
 /// The headers by which answers tell how the tightest budget stands: what it is, what is left, when it begins anew.
 const DOLLARS: [HeaderName; 3] = [
@@ -196,10 +195,7 @@ fn at_most(call: &InboundCall, price: &Price, (input, output): (u64, u64)) -> u6
 
 /// The time after which the reservations of a call are nobody's.
 pub(super) fn lease(call: &InboundCall, rule: &Rule) -> Duration {
-    let pools = targets(rule).filter_map(|(target, _)| call.context.ready.target(target));
-    let longest =
-        pools.map(|target| Times::of(rule.timeouts, target.pool.timeouts).longest(call)).max().unwrap_or_default()
-            + GRACE;
+    let longest = plan::longest(call, rule) + GRACE;
     if background::is_asked_for(call) { longest.max(background::LONGEST) } else { longest }
 }
 

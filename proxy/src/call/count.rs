@@ -3,16 +3,43 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use sluicegate_dialects::estimate;
+use sluicegate_dialects::{Dialect, counted_input, estimate};
 
-use crate::account::End;
+use crate::account::{End, Operation};
 use crate::errors::Problem;
 
+use super::caller::Addressed;
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 
 /// Says of an answer that the gateway estimated it.
 const X_SLUICEGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-sluicegate-estimated");
+
+/// The call whose tokens are to be counted, and its dialect: at Bedrock it stands in an envelope.
+///
+/// # Errors
+/// There is none in it.
+pub(super) fn asked(dialect: Dialect, addressed: &mut Addressed, body: Bytes) -> Result<(Dialect, Bytes), Problem> {
+    if addressed.operation != Operation::CountTokens || dialect != Dialect::BedrockConverse {
+        return Ok((dialect, body));
+    }
+    let (dialect, body) = counted_input(&body)?;
+    addressed.envelope = dialect.habits().envelope;
+    Ok((dialect, body))
+}
+
+/// The count, or an estimate where the provider does not have such a thing as counting.
+///
+/// # Errors
+/// Those of the provider, or the body is no call.
+pub(super) fn or_estimated(call: &InboundCall, outcome: Result<Exchange, Problem>) -> Result<Exchange, Problem> {
+    let lacks =
+        |status| matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED);
+    match outcome {
+        Ok(Exchange::Whole(Whole { status, .. })) if lacks(status) => estimated(call),
+        outcome => outcome,
+    }
+}
 
 /// An answer to `count_tokens` without a provider.
 ///

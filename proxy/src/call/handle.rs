@@ -23,7 +23,7 @@ use super::hops::Hops;
 use super::inbound::{InboundCall, Received};
 use super::response_body::ResponseBody;
 use super::{
-    access, answering, batch, coding, compress, cors, framing, intake, keys, named_path, reply, stored_exchange,
+    access, answering, batch, coding, compress, cors, count, framing, intake, keys, named_path, reply, stored_exchange,
 };
 
 /// The time after which a caller is to come again that asked before there was a configuration.
@@ -59,7 +59,11 @@ pub(crate) async fn handle(
     let context = CallContext::open(worker, caller, operation, Some(busy));
     let version = head.version;
     let addressed = addressed.and_then(|addressed| known(&context, addressed));
-    match addressed.and_then(|addressed| access::identify(&context, addressed, &head)) {
+    let addressed = match addressed {
+        Ok(addressed) => access::identify(&context, addressed, &head).await,
+        Err(problem) => Err(problem),
+    };
+    match addressed {
         Ok(addressed) if operation.is_forwarded() => {
             let answering = Box::pin(forward(Rc::clone(&context), addressed, head, (body, from)));
             reply::answer(context, version, answering).await
@@ -89,7 +93,7 @@ fn known(context: &CallContext, addressed: Addressed) -> Result<Addressed, Probl
 /// An answer of a provider.
 async fn forward(
     context: Rc<CallContext>,
-    addressed: Addressed,
+    mut addressed: Addressed,
     head: request::Parts,
     (body, from): (RequestBody, Rc<Connection>),
 ) -> Result<Exchange, Problem> {
@@ -112,7 +116,8 @@ async fn forward(
         return answer;
     }
     let at = if waited { Instant::now() } else { context.arrived };
-    let received = Received { headers: head.headers, uri: head.uri, body, charge, at };
+    let (dialect, body) = count::asked(context.caller.dialect, &mut addressed, body)?;
+    let received = Received { dialect, headers: head.headers, uri: head.uri, body, charge, at };
     let call = InboundCall::read(&context, &addressed, received)?;
     drop((context, from));
     match &addressed.stored {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sluicegate_config::Hedge;
-use sluicegate_dialects::conversation;
+use sluicegate_dialects::effects;
 
 use crate::endpoint::HedgeBounds;
 use crate::state::{Provider, RouteTarget, Rule};
@@ -26,7 +26,7 @@ impl<'a> Hedging<'a> {
         rule: &Rule,
         (target, provider): (RouteTarget<'a>, &Provider),
     ) -> Option<Self> {
-        let hedge = rule.hedge.filter(|_| call.operation.generates() && !conversation::effects(&call.body).any())?;
+        let hedge = rule.hedge.filter(|_| call.operation.generates() && !effects::effects(&call.body).any())?;
         let begun = Instant::now();
         let cost = hedge.max_cost_percent.and_then(|_| weigh::likely_cost(call, target, provider));
         target.pool.state.hedges.call(cost.unwrap_or_default(), begun);

@@ -112,6 +112,8 @@ struct AskedRest {
 
 /// The parts that a call is made of.
 pub(super) struct Received {
+    /// The dialect of the body.
+    pub(super) dialect: Dialect,
     pub(super) headers: HeaderMap,
     pub(super) uri: Uri,
     pub(super) body: Bytes,
@@ -132,7 +134,7 @@ impl InboundCall {
         received: Received,
     ) -> Result<Rc<Self>, Problem> {
         let at = received.at;
-        let call = Self::look(context, (context.caller.dialect, addressed), received)?;
+        let call = Self::look(context, addressed, received)?;
         let retries = call.headers.get(X_STAINLESS_RETRY_COUNT).and_then(|count| count.to_str().ok()?.parse().ok());
         context.note(|entry| {
             entry.received(call.body.len() as u64, at);
@@ -150,18 +152,15 @@ impl InboundCall {
     ///
     /// # Errors
     /// As those of [`Self::read`].
-    pub(super) fn part(&self, of: (Dialect, &Addressed), body: Bytes) -> Result<Rc<Self>, Problem> {
+    pub(super) fn part(&self, (dialect, addressed): (Dialect, &Addressed), body: Bytes) -> Result<Rc<Self>, Problem> {
         let (context, headers, uri) = (&self.context, self.headers.clone(), self.uri.clone());
-        let received = Received { headers, uri, body, charge: context.worker.memory.nothing(), at: context.arrived };
-        Ok(Rc::new(Self { is_part: true, ..Self::look(context, of, received)? }))
+        let (charge, at) = (context.worker.memory.nothing(), context.arrived);
+        let received = Received { dialect, headers, uri, body, charge, at };
+        Ok(Rc::new(Self { is_part: true, ..Self::look(context, addressed, received)? }))
     }
 
-    fn look(
-        context: &Rc<CallContext>,
-        (dialect, addressed): (Dialect, &Addressed),
-        received: Received,
-    ) -> Result<Self, Problem> {
-        let Received { mut headers, uri, body, charge, at: _ } = received;
+    fn look(context: &Rc<CallContext>, addressed: &Addressed, received: Received) -> Result<Self, Problem> {
+        let Received { dialect, mut headers, uri, body, charge, at: _ } = received;
         if addressed.envelope == Some(Envelope::Bedrock) {
             betas::of_body(&mut headers, &body);
         }
@@ -221,9 +220,9 @@ impl InboundCall {
         };
         let (headers, uri, body) = (self.headers.clone(), self.uri.clone(), self.body.clone());
         let charge = context.worker.memory.nothing();
-        let received = Received { headers, uri, body, charge, at: Instant::now() };
+        let received = Received { dialect: self.dialect, headers, uri, body, charge, at: Instant::now() };
         let mut copy = match self.is_part {
-            true => Rc::new(Self { is_part: true, ..Self::look(context, (self.dialect, &addressed), received)? }),
+            true => Rc::new(Self { is_part: true, ..Self::look(context, &addressed, received)? }),
             false => Self::read(context, &addressed, received)?,
         };
         if let Some(copy) = Rc::get_mut(&mut copy) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rand::RngExt;
-use sluicegate_dialects::conversation;
+use sluicegate_dialects::effects;
 
 use crate::account::End;
 use crate::endpoint::MirrorPlace;
@@ -24,7 +24,7 @@ pub(super) fn send(call: &InboundCall, rule: &Rule) {
     let Some(mirror) = rule.mirror.as_ref().filter(|_| call.operation.generates()) else { return };
     let (context, worker) = (&call.context, &call.context.worker);
     let is_drawn = mirror.percent >= 100 || worker.rng.borrow_mut().random_range(0..100) < mirror.percent;
-    if !is_drawn || call.is_bound() || conversation::effects(&call.body).any() {
+    if !is_drawn || call.is_bound() || effects::effects(&call.body).any() {
         return;
     }
     let target = mirror.rule.targets.first().and_then(|target| context.ready.target(target));

@@ -1,7 +1,7 @@
 //! The bounds of the retry policy for a call that leaves something behind: where nobody knows what became of it, it is not made again.
 
 use sluicegate_config::RetryOn;
-use sluicegate_dialects::conversation;
+use sluicegate_dialects::effects;
 use sluicegate_dialects::hub::ErrorKind;
 
 use crate::account::AttemptEnd;
@@ -19,7 +19,7 @@ impl InboundCall {
         match self.named() {
             Some(method) => named_paths::may_be_repeated(method),
             None => {
-                let acts = || self.peek.marks.may_act() && conversation::effects(&self.body).acts;
+                let acts = || self.peek.marks.may_act() && effects::effects(&self.body).acts;
                 let makes = self.object().is_some_and(StoredObject::makes);
                 !(makes || acts())
             }

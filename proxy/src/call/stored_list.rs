@@ -194,7 +194,8 @@ async fn fetched(
     let addressed =
         Addressed { operation, model: None, stream: Some(false), envelope, methods: "", stored: None, named: None };
     let (headers, uri, charge) = (parent.headers.clone(), parent.uri().clone(), of.worker.memory.nothing());
-    let received = Received { headers, uri, body: Bytes::new(), charge, at: context.arrived };
+    let (dialect, at) = (context.caller.dialect, context.arrived);
+    let received = Received { dialect, headers, uri, body: Bytes::new(), charge, at };
     let call = InboundCall::read(&context, &addressed, received)?;
     let address = StoredAddress { row, action: StoredAction::Retrieve, id: Some(id.to_owned()), method: Method::GET };
     let outcome = Box::pin(stored_retrieval::retrieved(&call, &address)).await;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::jwt::JwksSource;
+
 use super::known::KnownConsumer;
 
 /// The word of a key on who calls.
@@ -11,8 +13,8 @@ pub(crate) enum Identified {
     Known(Arc<KnownConsumer>, Option<Arc<str>>),
     /// A consumer whose key or token is not good, or no longer.
     Refused,
-    /// Whoever the token is of: its issuer's keys have not been had yet.
-    Unverifiable,
+    /// Whoever the token is of: the key that it names is none that has been had from its issuer yet, here.
+    Unverifiable(Arc<JwksSource>),
     /// Nobody that is known.
     Unknown,
 }

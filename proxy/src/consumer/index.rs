@@ -172,7 +172,7 @@ mod tests {
         match consumers.known_by(key.as_bytes(), || 1_000) {
             Identified::Known(consumer, _) => consumer.id().0.clone(),
             Identified::Refused => "refused".to_owned(),
-            Identified::Unverifiable => "unverifiable".to_owned(),
+            Identified::Unverifiable(_) => "unverifiable".to_owned(),
             Identified::Unknown => "unknown".to_owned(),
         }
     }

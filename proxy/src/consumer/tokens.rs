@@ -132,7 +132,7 @@ impl TokenIndex {
                 return refused(Some(holder), "none of the keys in its consumer can be used", now);
             }
             holder.source.counts.unverifiable.add();
-            return Identified::Unverifiable;
+            return Identified::Unverifiable(Arc::clone(&holder.source));
         };
         match holder.rules.verify(token, &keys) {
             Ok(_) if holder.consumer.disabled => refused(Some(holder), "its consumer is disabled", now),
@@ -154,7 +154,7 @@ impl TokenIndex {
             // The issuer may have published it by now.
             Err((_, Some(key))) if !holder.source.lacks(&key) => {
                 holder.source.counts.unverifiable.add();
-                Identified::Unverifiable
+                Identified::Unverifiable(Arc::clone(&holder.source))
             }
             Err((why, _)) => refused(Some(holder), why, now),
         }

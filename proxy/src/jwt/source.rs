@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::count::Count;
 
@@ -28,6 +28,8 @@ pub(crate) struct JwtCounts {
 
 /// The most keys that are known to be missing; tokens that name further ones are refused at once.
 const MOST_MISSING: usize = 256;
+/// The most calls that wait at once for keys of an issuer.
+const MOST_WAITING: usize = 1024;
 /// A key that was named first so long ago, and is not there, is forgotten.
 const FORGET: Duration = Duration::from_secs(600);
 
@@ -76,6 +78,10 @@ pub(crate) struct JwksSource {
     set: ArcSwapOption<KeySet>,
     missing: Mutex<MissingKeys>,
     wanted: Arc<Notify>,
+    /// Told when the issuer has been asked.
+    told: Notify,
+    /// One place for each call that waits for that.
+    places: Semaphore,
     /// True if nobody fetches them: those that are there are all.
     is_given: bool,
     /// The counts of all tokens.
@@ -92,7 +98,8 @@ impl JwksSource {
     pub(super) fn new(issuer: &str, (url, ca_pem): (Option<&str>, Option<&str>), counts: Arc<JwtCounts>) -> Self {
         let (set, missing, wanted) = (ArcSwapOption::empty(), Mutex::default(), Arc::default());
         let (issuer, url, ca_pem) = (issuer.into(), url.map(Into::into), ca_pem.map(Into::into));
-        Self { issuer, url, ca_pem, set, missing, wanted, is_given: false, counts }
+        let (told, places) = (Notify::new(), Semaphore::new(MOST_WAITING));
+        Self { issuer, url, ca_pem, set, missing, wanted, told, places, is_given: false, counts }
     }
 
     /// The same, where nobody fetches any.
@@ -134,6 +141,14 @@ impl JwksSource {
     /// The issuer was asked, from this time on, and has answered or not.
     pub(super) fn was_asked(&self, began: Instant) {
         self.missing().was_asked(began);
+        self.told.notify_waiters();
+    }
+
+    /// Waits until the issuer has been asked once more, so long at most. Where too many calls wait for it already, this one does not.
+    pub(crate) async fn asked_once_more(&self, most: Duration) {
+        if let Ok(_place) = self.places.try_acquire() {
+            let _late = tokio::time::timeout(most, self.told.notified()).await;
+        }
     }
 
     /// Takes keys in. The same keys stay the set that they are.

@@ -541,7 +541,7 @@ impl Provider {
             return own;
         }
         let mut fitting = self.offers.iter().filter(fits).filter(takes);
-        let counts = |at: &&OfferAt| at.offer.dialect.counts_for_others();
+        let counts = |at: &&OfferAt| operation == Operation::CountTokens && at.offer.dialect.counts_for_others();
         let embeds = |at: &&OfferAt| operation.embeds() && caller.embeds() && at.offer.dialect.embeds();
         let own = own.or_else(|| fitting.clone().find(|at| at.offer.dialect.is_kin(caller)));
         own.or_else(|| fitting.find(|at| operation.generates() || embeds(at) || counts(at)))

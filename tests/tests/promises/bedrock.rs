@@ -278,6 +278,34 @@ async fn converse_is_answered_by_every_provider() {
 }
 
 #[tokio::test]
+async fn amazons_sdks_count_tokens_whoever_counts_or_nobody() {
+    const COUNT: &str = "/model/m/count-tokens";
+    let simulator = good();
+    let conversed = format!(r#"{{"input":{{"converse":{CONVERSED}}}}}"#);
+    // {"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"Say something."}]}
+    let coded = "eyJhbnRocm9waWNfdmVyc2lvbiI6ImJlZHJvY2stMjAyMy0wNS0zMSIsIm1heF90b2tlbnMiOjksIm1lc3NhZ2VzIjpbeyJyb2xlIjoidXNlciIsImNvbnRlbnQiOiJTYXkgc29tZXRoaW5nLiJ9XX0=";
+    let invoked = format!(r#"{{"input":{{"invokeModel":{{"body":"{coded}"}}}}}}"#);
+    for (kind, counts) in
+        [("Anthropic", true), ("Gemini", true), ("OpenAI", true), ("OpenAICompatible", false), ("Bedrock", false)]
+    {
+        let more = if kind == "Bedrock" { SIGNED } else { "" };
+        let text = KEYS.to_owned() + &one(kind, simulator.address, more);
+        let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+        for body in [&conversed, &invoked] {
+            let got = proxy.client().post(COUNT, JSON, body.clone()).await.unwrap();
+            assert_eq!(got.status, 200, "{kind}: {}", got.text());
+            let said = got.json();
+            assert!(said["inputTokens"].as_u64().is_some_and(|tokens| tokens > 0), "{kind}: {}", got.text());
+            assert_eq!(said.as_object().unwrap().len(), 1, "{kind}: {}", got.text());
+            assert_eq!(got.header("x-sluicegate-estimated"), if counts { "" } else { "inputTokens" }, "{kind}: {body}");
+        }
+        let refused = proxy.client().post(COUNT, JSON, CONVERSED).await.unwrap();
+        assert_eq!((refused.status, refused.header("x-amzn-errortype")), (400, "ValidationException"), "{kind}");
+        assert!(refused.text().contains("input"), "{}", refused.text());
+    }
+}
+
+#[tokio::test]
 async fn each_model_at_bedrock_is_asked_in_the_words_that_it_is_served_in() {
     let simulator = Upstream::start(|received| {
         let said: &[u8] = match received.head.contains("/converse") {

@@ -9,4 +9,4 @@ mod turns;
 mod write;
 
 pub(crate) use read::{decode, decode_counted};
-pub(crate) use write::{encode, encode_for};
+pub(crate) use write::{encode, encode_counted, encode_for, is_counted};

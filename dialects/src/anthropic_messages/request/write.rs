@@ -5,6 +5,7 @@ use super::turns::{self, Conversation, Turn};
 use super::{cross_dialect, sampling, tools};
 use crate::anthropic_messages::blocks_out::{BlockWriter, Written};
 use crate::codec::{Encoded, ProviderProfile, Refusal};
+use crate::countable;
 use crate::grammar;
 use crate::hub::{Call, Format};
 use crate::schema_refs;
@@ -73,6 +74,31 @@ struct MetadataOut<'a> {
 /// Writes what a provider is sent. Errors: the call holds what Anthropic has no word for, named in the refusal.
 pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
     encode_for(call, profile, path, false)
+}
+
+/// The fields that `/v1/messages/count_tokens` takes: any other is refused there (its API reference, "Count tokens in a Message").
+const COUNTABLE: &[&str] = &[
+    "model",
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+    "context_management",
+    "mcp_servers",
+    "cache_control",
+];
+
+/// True if a field says something to count the tokens of.
+pub(crate) fn is_counted(name: &str) -> bool {
+    COUNTABLE.contains(&name)
+}
+
+/// Writes what a provider is asked to count the tokens of. Errors: as `encode`.
+pub(crate) fn encode_counted(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
+    encode(call, profile, path).map(|encoded| countable::of_encoded(encoded, COUNTABLE))
 }
 
 /// The same, for Anthropic or for its models at Bedrock, the newest of which take less there. Errors: as `encode`.

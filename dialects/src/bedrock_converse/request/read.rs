@@ -25,7 +25,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     })?;
     let mut top = Object::read_body(text)?;
     for (name, why) in BEDROCKS {
-        if top.take(name).is_some() {
+        if top.take(name).is_some_and(|raw| raw.get() != "{}") {
             return Err(Refusal::field(name, why));
         }
     }

@@ -9,6 +9,6 @@ mod write_parts;
 mod write_settings;
 mod write_tools;
 
-pub(crate) use read::decode;
+pub(crate) use read::{decode, decode_counted};
 pub(super) use read_parts::{PART, list_of};
 pub(crate) use write::{count_tokens, encode};

@@ -2,6 +2,7 @@
 //!
 //! Google's servers take each field in camelCase and in snake_case, and so does this.
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{read_parts, read_tools};
@@ -10,8 +11,15 @@ use crate::dialect::Dialect;
 use crate::gemini::schema;
 use crate::hub::{Call, Extra, Fields, Format, Reasoning, Sampling, SystemPart};
 use crate::json::{self, Object, Path, ROOT, Writer, count, string};
+use crate::verbatim::unpack;
 
 const CONFIG: Path<'static> = ROOT.field("generationConfig");
+
+/// Reads what a caller of `countTokens` sent: a request, or one in `generateContentRequest`, where instructions and tools are counted too.
+/// Errors: as [`decode`]'s.
+pub(crate) fn decode_counted(body: &[u8]) -> Result<Call, Refusal> {
+    decode(&unpack(&Bytes::copy_from_slice(body), "generateContentRequest"))
+}
 
 /// Reads what a caller sent. The model, and whether the answer streams, stand in the path: both are left empty here.
 /// Fields the hub has no word for are kept in `Call::extra`; `null` is absent.

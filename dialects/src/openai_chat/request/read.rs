@@ -67,8 +67,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
 }
 
 fn refuse_legacy(top: &mut Object<'_>) -> Result<(), Refusal> {
-    for (old, new) in [("functions", "tools"), ("function_call", "tool_choice")] {
-        if top.take(old).is_some() {
+    // Some clients send what asks for nothing.
+    for (old, new, nothing) in
+        [("functions", "tools", &["[]"][..]), ("function_call", "tool_choice", &["\"auto\"", "\"none\""])]
+    {
+        if top.take(old).is_some_and(|raw| !nothing.contains(&raw.get())) {
             return Err(ROOT.field(old).refuse(format_args!("is deprecated and not translated; use `{new}`")));
         }
     }

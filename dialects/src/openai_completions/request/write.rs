@@ -59,12 +59,16 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
     let own = *dialect == Dialect::OpenAiCompletions;
     if own {
         json.fields(fields);
-    } else if let Some(name) = ["cachedContent", "logprobs"].into_iter().find(|name| fields.contains_key(*name)) {
+    } else if let Some(name) = ["cachedContent", "logprobs"].into_iter().find(|name| asks(fields, name)) {
         return Err(ROOT.field(name).refuse("has no equivalent at this provider"));
     }
     json.close(b'}');
     let dropped = left_out((!own).then_some(fields), reasoning.as_ref());
     Ok(Encoded { body: json.into_bytes(), dropped: dropped.into_names(), headers: Vec::new(), clamped })
+}
+
+fn asks(fields: &Fields, name: &str) -> bool {
+    fields.get(name).is_some_and(|raw| raw.get() != "\"\"")
 }
 
 /// The fields of another dialect's, and an effort: its models think of nothing before they go on.

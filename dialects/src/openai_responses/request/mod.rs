@@ -8,4 +8,4 @@ mod write_items;
 mod writer;
 
 pub(crate) use read::decode;
-pub(crate) use write::encode;
+pub(crate) use write::{encode, encode_counted};

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::write_items;
 use super::writer::ItemWriter;
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
+use crate::countable;
 use crate::dialect::Dialect;
 use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
@@ -15,6 +16,24 @@ use crate::openai_chat::{all_tools_are_taken, form_schema, is_strict, whole_sche
 use crate::schema_refs;
 use crate::spoke::PartPath;
 use crate::vendors::{self, FieldAction};
+
+/// The fields that `/v1/responses/input_tokens` takes (its API reference, "Get input token counts").
+const COUNTABLE: &[&str] = &[
+    "model",
+    "input",
+    "instructions",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "reasoning",
+    "text",
+    "truncation",
+];
+
+/// Writes what a provider is asked to count the tokens of. Errors: as `encode`.
+pub(crate) fn encode_counted(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {
+    encode(call, profile, path).map(|encoded| countable::of_encoded(encoded, COUNTABLE))
+}
 
 /// Writes what a provider is sent: a conversation that nobody keeps. Errors: the call holds what the dialect has no word for.
 pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> Result<Encoded, Refusal> {

@@ -6,7 +6,8 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use sluicegate_dialects::conversation::{acts, without_billing};
+use sluicegate_dialects::conversation::without_billing;
+use sluicegate_dialects::effects::acts;
 
 use super::rules::{FieldPlace, Rules};
 
