@@ -21,7 +21,7 @@ use crate::spoke::{DecodeStream, EncodeStream, FollowedItems, GuardrailWord, Hab
 use crate::thoughts;
 use crate::token_count;
 use crate::unseen::{self, UnseenUsage};
-use crate::vendors;
+use crate::vendors::{self, LookAlike};
 use crate::verbatim::{CacheWords, Edit, PathSays, Peek};
 use crate::{anthropic_messages, bedrock_converse, bedrock_invoke, cohere_chat, gemini};
 use crate::{observe, openai_chat, openai_completions, openai_responses, verbatim};
@@ -85,17 +85,18 @@ impl Dialect {
 
     /// The words in which a model's host is told what to keep in its prompt cache; `None`: it is not told.
     #[must_use]
-    pub fn cache_words(self, model: &str) -> Option<CacheWords> {
+    pub fn cache_words(self, model: &str, look_alike: Option<&LookAlike>) -> Option<CacheWords> {
         match self {
+            Self::OpenAiChat => {
+                look_alike.is_some_and(|row| row.takes_cache_marks(model)).then_some(CacheWords::PartControl)
+            }
             Self::AnthropicMessages | Self::BedrockInvoke => Some(CacheWords::Control),
             Self::BedrockConverse => {
                 let known = vendors::bedrock(model);
                 let words = if known.caches_tools { CacheWords::Point } else { CacheWords::PointOutsideTools };
                 known.caches.then_some(words)
             }
-            Self::OpenAiChat | Self::OpenAiCompletions | Self::OpenAiResponses | Self::Gemini | Self::CohereChat => {
-                None
-            }
+            Self::OpenAiCompletions | Self::OpenAiResponses | Self::Gemini | Self::CohereChat => None,
         }
     }
 

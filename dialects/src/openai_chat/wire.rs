@@ -35,6 +35,14 @@ pub(crate) struct ChatUsage {
     /// The same of Moonshot and Together.
     #[serde(default, deserialize_with = "token_count::read")]
     cached_tokens: Option<u64>,
+    /// The same of Mistral.
+    #[serde(default, deserialize_with = "token_count::read")]
+    num_cached_tokens: Option<u64>,
+    /// The same of Databricks, for Anthropic's models, and what was written.
+    #[serde(default, deserialize_with = "token_count::read")]
+    cache_read_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "token_count::read")]
+    cache_creation_input_tokens: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -44,6 +52,9 @@ struct PromptDetails {
     /// OpenAI's since GPT-5.6, and OpenRouter's.
     #[serde(default, deserialize_with = "token_count::read")]
     cache_write_tokens: Option<u64>,
+    /// Qwen's.
+    #[serde(default, deserialize_with = "token_count::read")]
+    cache_creation_input_tokens: Option<u64>,
     #[serde(default, deserialize_with = "token_count::read")]
     audio_tokens: Option<u64>,
     /// Some look-alikes' (xAI, Qwen).
@@ -71,7 +82,13 @@ impl ChatUsage {
             b"prompt_tokens_details",
             CountPlace::In(
                 2,
-                &[(b"cached_tokens", 3), (b"audio_tokens", 4), (b"cache_write_tokens", 5), (b"image_tokens", 6)],
+                &[
+                    (b"cached_tokens", 3),
+                    (b"audio_tokens", 4),
+                    (b"cache_write_tokens", 5),
+                    (b"image_tokens", 6),
+                    (b"cache_creation_input_tokens", 17),
+                ],
             ),
         ),
         (
@@ -81,14 +98,17 @@ impl ChatUsage {
         (b"total_tokens", CountPlace::At(11)),
         (b"prompt_cache_hit_tokens", CountPlace::At(12)),
         (b"cached_tokens", CountPlace::At(13)),
+        (b"num_cached_tokens", CountPlace::At(14)),
+        (b"cache_read_input_tokens", CountPlace::At(15)),
+        (b"cache_creation_input_tokens", CountPlace::At(16)),
     ];
 
     /// Reads a usage object that was looked at: mostly the look has seen all. `None`: it is none.
-    pub(crate) fn read(seen: &CountsFound<'_, 14>) -> Option<Self> {
+    pub(crate) fn read(seen: &CountsFound<'_, 18>) -> Option<Self> {
         let Some(counts) = seen.plain else { return serde_json::from_slice(seen.json).ok() };
         let [prompt, completion, of_prompt, cached, heard, written, viewed, of_completion, reasoning, said, drawn, ..] =
             counts;
-        let [.., total, hit, cached_beside] = counts;
+        let [.., total, hit, cached_beside, of_mistral, cache_read, cache_created, created_in_prompt] = counts;
         Some(Self {
             prompt_tokens: prompt.number(),
             completion_tokens: completion.number(),
@@ -96,6 +116,7 @@ impl ChatUsage {
             prompt_tokens_details: (of_prompt == Count::Object).then(|| PromptDetails {
                 cached_tokens: cached.number(),
                 cache_write_tokens: written.number(),
+                cache_creation_input_tokens: created_in_prompt.number(),
                 audio_tokens: heard.number(),
                 image_tokens: viewed.number(),
             }),
@@ -106,6 +127,9 @@ impl ChatUsage {
             }),
             prompt_cache_hit_tokens: hit.number(),
             cached_tokens: cached_beside.number(),
+            num_cached_tokens: of_mistral.number(),
+            cache_read_input_tokens: cache_read.number(),
+            cache_creation_input_tokens: cache_created.number(),
         })
     }
 }
@@ -120,9 +144,20 @@ impl From<ChatUsage> for Usage {
             completion_tokens_details,
             prompt_cache_hit_tokens,
             cached_tokens: cached_beside,
+            num_cached_tokens,
+            cache_read_input_tokens,
+            cache_creation_input_tokens,
         } = wire;
         let of_prompt = prompt_tokens_details.unwrap_or_default();
-        let PromptDetails { cached_tokens, cache_write_tokens, audio_tokens, image_tokens } = of_prompt;
+        let PromptDetails {
+            cached_tokens,
+            cache_write_tokens,
+            cache_creation_input_tokens: created_in_prompt,
+            audio_tokens,
+            image_tokens,
+        } = of_prompt;
+        let cached_beside = cached_beside.or(num_cached_tokens).or(cache_read_input_tokens);
+        let written = cache_write_tokens.or(created_in_prompt).or(cache_creation_input_tokens);
         let (input, output) = (prompt_tokens.unwrap_or(0), completion_tokens.unwrap_or(0));
         let of_completion = completion_tokens_details.unwrap_or_default();
         let counted = of_completion.reasoning_tokens.unwrap_or(0);
@@ -135,7 +170,7 @@ impl From<ChatUsage> for Usage {
         Self {
             input,
             cached_input: cached_tokens.or(prompt_cache_hit_tokens).or(cached_beside).unwrap_or(0),
-            cache_write: cache_write_tokens.unwrap_or(0),
+            cache_write: written.unwrap_or(0),
             cache_write_1h: 0,
             longest_input: 0,
             output: if is_beside { with_reasoning } else { output },
@@ -440,6 +475,30 @@ mod tests {
             ("new", None, false, Stop::Other("new".into())),
         ] {
             assert_eq!(stop(word, by.map(str::to_owned), called), expected, "{word} {by:?} {called}");
+        }
+    }
+
+    #[test]
+    fn what_a_prompt_cache_did_is_read_in_every_hosts_words() {
+        for (json, cached, written) in [
+            (r#"{"prompt_tokens":100,"cache_read_input_tokens":60,"cache_creation_input_tokens":30}"#, 60, 30),
+            (r#"{"prompt_tokens":100,"num_cached_tokens":60}"#, 60, 0),
+            (
+                r#"{"prompt_tokens":100,"prompt_tokens_details":{"cached_tokens":60,"cache_creation_input_tokens":30}}"#,
+                60,
+                30,
+            ),
+            (
+                r#"{"prompt_tokens":100.0,"prompt_tokens_details":{"cached_tokens":60,"cache_creation_input_tokens":30}}"#,
+                60,
+                30,
+            ),
+        ] {
+            let usage = Usage::from(serde_json::from_str::<ChatUsage>(json).unwrap());
+            assert_eq!((usage.input, usage.cached_input, usage.cache_write), (100, cached, written), "{json}");
+            let whole = format!(r#"{{"choices":[],"usage":{json}}}"#);
+            let (seen, _) = scan::counts_beside(whole.as_bytes(), (b"usage", [&b"x"[..]]), ChatUsage::PLACES).unwrap();
+            assert_eq!(ChatUsage::read(&seen.unwrap()).map(Usage::from), Some(usage), "{json}");
         }
     }
 

@@ -32,10 +32,19 @@ pub struct CachePlan {
 pub enum CacheWords {
     /// Anthropic's: `cache_control`, a member of the block.
     Control,
+    /// The same in Chat Completions' words: a member of a message's part, where instructions are messages too. None among tools.
+    PartControl,
     /// Converse's: `cachePoint`, a block behind it.
     Point,
     /// The same to a model that takes none among its tools, and none for an hour.
     PointOutsideTools,
+}
+
+impl CacheWords {
+    /// True if it is a member of what it stands on.
+    fn is_control(self) -> bool {
+        matches!(self, Self::Control | Self::PartControl)
+    }
 }
 
 /// A place in a body where a breakpoint stands, or may.
@@ -87,8 +96,8 @@ pub fn place_breakpoints(body: &Bytes, plan: CachePlan, words: CacheWords) -> By
 
 fn edit(at: &PlaceKind, words: CacheWords, for_an_hour: bool) -> Vec<Edit> {
     let point = match (words, for_an_hour) {
-        (CacheWords::Control, false) => r#""cache_control":{"type":"ephemeral"}"#,
-        (CacheWords::Control, true) => r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#,
+        (CacheWords::Control | CacheWords::PartControl, false) => r#""cache_control":{"type":"ephemeral"}"#,
+        (CacheWords::Control | CacheWords::PartControl, true) => r#""cache_control":{"type":"ephemeral","ttl":"1h"}"#,
         (CacheWords::Point, false) | (CacheWords::PointOutsideTools, _) => r#"{"cachePoint":{"type":"default"}}"#,
         (CacheWords::Point, true) => r#"{"cachePoint":{"type":"default","ttl":"1h"}}"#,
     };
@@ -107,13 +116,13 @@ fn places(body: &[u8], plan: CachePlan, words: CacheWords) -> Option<Vec<CachePl
     let top = members(body, 0..body.len())?;
     let of = |name: &[u8]| top.iter().find(|(known, _)| *known == name).map(|(_, span)| span.clone());
     // A caller that lets the vendor place them by itself needs no help.
-    if words == CacheWords::Control && of(b"cache_control").is_some() {
+    if words.is_control() && of(b"cache_control").is_some() {
         return None;
     }
     let mut places = Vec::new();
     let tools = match words {
         CacheWords::Control => of(b"tools"),
-        CacheWords::PointOutsideTools => None,
+        CacheWords::PointOutsideTools | CacheWords::PartControl => None,
         CacheWords::Point => {
             let config = of(b"toolConfig").and_then(|span| members(body, span));
             config.and_then(|config| config.into_iter().find(|(name, _)| *name == b"tools").map(|(_, span)| span))
@@ -127,12 +136,23 @@ fn places(body: &[u8], plan: CachePlan, words: CacheWords) -> Option<Vec<CachePl
     let messages = of(b"messages").map(|span| elements(body, &span)).unwrap_or_default();
     let mut turns = Vec::new();
     let mut left = plan.turns;
+    let (mut of_results, mut instructed) = (false, false);
     // From the last turn, which gets the first breakpoint.
     for message in messages.iter().rev() {
         let parts = members(body, message.clone()).unwrap_or_default();
         let of = |name: &[u8]| parts.iter().find(|(known, _)| *known == name).map(|(_, span)| span.clone());
-        let is_callers = of(b"role").and_then(|span| body.get(span)) == Some(br#""user""#);
-        let rank = if is_callers && left > 0 { (plan.turns - left) * 3 } else { usize::MAX };
+        let role = of(b"role").and_then(|span| body.get(span)).unwrap_or_default();
+        let is_result = words == CacheWords::PartControl && role == br#""tool""#;
+        // Results of several calls are one turn.
+        let is_callers = role == br#""user""# || (is_result && !of_results);
+        of_results = is_result;
+        let instructs = words == CacheWords::PartControl && matches!(role, br#""system""# | br#""developer""#);
+        let rank = match () {
+            () if is_callers && left > 0 => (plan.turns - left) * 3,
+            () if instructs && plan.system && !instructed => 1,
+            () => usize::MAX,
+        };
+        instructed |= instructs;
         left -= usize::from(is_callers && left > 0);
         turns.push(of(b"content").map(|span| content(body, span, (words, rank))).unwrap_or_default());
     }
@@ -143,7 +163,7 @@ fn places(body: &[u8], plan: CachePlan, words: CacheWords) -> Option<Vec<CachePl
 /// The places of a content: a text, or blocks.
 fn content(body: &[u8], span: Range<usize>, (words, rank): (CacheWords, usize)) -> Vec<CachePlace> {
     match body.get(span.start) {
-        Some(b'"') if words == CacheWords::Control && span.len() > 2 => {
+        Some(b'"') if words.is_control() && span.len() > 2 => {
             vec![CachePlace { at: PlaceKind::Text(span), rank }]
         }
         Some(b'[') => blocks(body, span, (words, rank)),
@@ -159,7 +179,7 @@ fn blocks(body: &[u8], span: Range<usize>, (words, rank): (CacheWords, usize)) -
         .map(|element| CachePlace { at: place(body, element.clone(), words), rank: usize::MAX })
         .collect();
     match words {
-        CacheWords::Control => {
+        CacheWords::Control | CacheWords::PartControl => {
             let last = places.iter_mut().rfind(|place| !matches!(place.at, PlaceKind::None));
             last.into_iter().for_each(|place| place.rank = rank);
         }
@@ -179,7 +199,7 @@ fn blocks(body: &[u8], span: Range<usize>, (words, rank): (CacheWords, usize)) -
 fn place(body: &[u8], block: Range<usize>, words: CacheWords) -> PlaceKind {
     let Some(parts) = members(body, block.clone()) else { return PlaceKind::None };
     let of = |name: &[u8]| parts.iter().find(|(known, _)| *known == name).and_then(|(_, span)| body.get(span.clone()));
-    let word = if words == CacheWords::Control { &b"cache_control"[..] } else { b"cachePoint" };
+    let word = if words.is_control() { &b"cache_control"[..] } else { b"cachePoint" };
     if let Some(said) = of(word) {
         return if said == b"null" { PlaceKind::None } else { PlaceKind::Taken(is_of_an_hour(said)) };
     }
@@ -253,6 +273,22 @@ mod tests {
         let only = CachePlan { tools: false, system: false, turns: 1, for_an_hour: false };
         assert_eq!(control(body, only).matches("cache_control").count(), 1);
         assert!(control(body, only).contains(r#""text":"four","cache_control""#));
+    }
+
+    #[test]
+    fn in_chats_words_instructions_are_messages_and_results_of_several_calls_one_turn() {
+        const M: &str = r#","cache_control":{"type":"ephemeral"}"#;
+        let text = |text: &str| format!(r#"[{{"type":"text","text":"{text}"{M}}}]"#);
+        let body = |of: &dyn Fn(&str, bool) -> String| {
+            format!(
+                r#"{{"tools":[{{"type":"function"}}],"messages":[{{"role":"system","content":{}}},{{"role":"user","content":"u"}},{{"role":"assistant","content":"a"}},{{"role":"tool","content":"r1"}},{{"role":"tool","content":{}}},{{"role":"user","content":{}}}]}}"#,
+                of("s", true),
+                of("r2", true),
+                of("v", true)
+            )
+        };
+        let given = body(&|text, _| format!("\"{text}\""));
+        assert_eq!(placed(&given, ALL, CacheWords::PartControl), body(&|of, _| text(of)));
     }
 
     #[test]

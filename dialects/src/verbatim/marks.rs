@@ -34,32 +34,45 @@ const BODY: MarkPlace = MarkPlace { within: &[(b"messages", MESSAGE), (b"tools",
 const BODY_OF_PIECES: MarkPlace =
     MarkPlace { within: &[(b"messages", MESSAGE_OF_PIECES), (b"tools", TOOL)], ..UNMARKED };
 
-/// The body without markers and without thoughts, which are another vendor's than the look-alike's; itself, uncopied, where there
-/// are none. What stands in texts, arguments and schemas is not touched.
+/// The body without markers, where the look-alike takes none for the model, and without thoughts, which are another vendor's than its own;
+/// itself, uncopied, where there are none. What stands in texts, arguments and schemas is not touched.
 #[must_use]
-pub fn unmark(body: &Bytes, seen: SeenMarks, look_alike: Option<&LookAlike>) -> Bytes {
+pub fn unmark(body: &Bytes, seen: SeenMarks, look_alike: Option<&LookAlike>, model: &str) -> Bytes {
     // Nearly every body ends here.
     if !seen.caching && !seen.thinking {
         return body.clone();
     }
-    let mut edits = Vec::new();
+    let keeps_marks = look_alike.is_some_and(|row| row.takes_cache_marks(model));
+    let mut found = Found { marks: Vec::new(), thoughts: Vec::new() };
     let thinks_in_pieces = look_alike.is_some_and(|row| row.thoughts == "content");
-    object(body, 0..body.len(), if thinks_in_pieces { &BODY_OF_PIECES } else { &BODY }, &mut edits);
-    splice(body, &edits)
+    object(body, 0..body.len(), if thinks_in_pieces { &BODY_OF_PIECES } else { &BODY }, &mut found);
+    let Found { marks, mut thoughts } = found;
+    if !keeps_marks {
+        thoughts.extend(marks);
+    }
+    splice(body, &thoughts)
 }
 
 fn is_thought(name: &[u8]) -> bool {
     name == THINKING_BLOCKS.as_bytes() || name == REASONING.as_bytes()
 }
 
-fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Edit>) {
+/// The edits that take out what was found.
+struct Found {
+    marks: Vec<Edit>,
+    thoughts: Vec<Edit>,
+}
+
+fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, found: &mut Found) {
     let Some(json) = body.get(span.clone()) else { return };
     let mut inner = Vec::new();
     // What is broken goes on as it is: the provider says so.
     let _ = scan::members(json, |name, value| {
         let value = span.start + value.start..span.start + value.end;
-        if (place.marked && name == MARK.as_bytes()) || (place.thinks && is_thought(name)) {
+        let is_mark = place.marked && name == MARK.as_bytes();
+        if is_mark || (place.thinks && is_thought(name)) {
             let quote = (name.as_ptr() as usize).saturating_sub(body.as_ptr() as usize + 1);
+            let edits = if is_mark { &mut found.marks } else { &mut found.thoughts };
             edits.push(Edit { span: quote..value.end, kind: EditKind::RemoveMember });
         } else if let Some((_, place)) = place.within.iter().find(|(known, _)| *known == name) {
             inner.push((value, place));
@@ -67,28 +80,28 @@ fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Ed
     });
     for (value, place) in inner {
         match body.get(value.start) {
-            Some(b'{') => object(body, value, place, edits),
-            Some(b'[') => list(body, value, place, edits),
+            Some(b'{') => object(body, value, place, found),
+            Some(b'[') => list(body, value, place, found),
             _ => {}
         }
     }
 }
 
-fn list(body: &[u8], span: Range<usize>, place: &MarkPlace, edits: &mut Vec<Edit>) {
+fn list(body: &[u8], span: Range<usize>, place: &MarkPlace, found: &mut Found) {
     let elements = body.get(span.clone()).and_then(|json| serde_json::from_slice::<Vec<&RawValue>>(json).ok());
     let elements = elements.unwrap_or_default();
     let is_thought = |element: &RawValue| place.piece && kind_of(element.get()) == THINKING;
     if !elements.is_empty() && elements.iter().all(|element| is_thought(element)) {
         // A turn without any piece is refused.
-        return edits.push(Edit::write(span, "\"\""));
+        return found.thoughts.push(Edit::write(span, "\"\""));
     }
     for element in elements {
         let start = (element.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
         let span = start..start + element.get().len();
         if is_thought(element) {
-            edits.push(Edit::remove(span));
+            found.thoughts.push(Edit::remove(span));
         } else if element.get().starts_with('{') {
-            object(body, span, place, edits);
+            object(body, span, place, found);
         }
     }
 }
@@ -125,14 +138,19 @@ mod tests {
                 r#"{"messages":"cache_control","tools":{}}"#,
             ),
         ] {
-            let body = unmark(&Bytes::copy_from_slice(given.as_bytes()), SeenMarks::of(given.as_bytes()), None);
+            let body = unmark(&Bytes::copy_from_slice(given.as_bytes()), SeenMarks::of(given.as_bytes()), None, "m");
             assert_eq!(String::from_utf8_lossy(&body), made);
         }
         let body = Bytes::from_static(br#"{"model":"m"}"#);
-        assert_eq!(unmark(&body, SeenMarks::of(&body), None).as_ptr(), body.as_ptr(), "uncopied");
+        assert_eq!(unmark(&body, SeenMarks::of(&body), None, "m").as_ptr(), body.as_ptr(), "uncopied");
         let own = r#"{"messages":[{"role":"assistant","content":[{"type":"thinking","thinking":[]}]}]}"#;
         let body = Bytes::from_static(own.as_bytes());
-        let kept = unmark(&body, SeenMarks::of(&body), LookAlike::named("Mistral").as_ref());
+        let kept = unmark(&body, SeenMarks::of(&body), LookAlike::named("Mistral").as_ref(), "m");
         assert_eq!(String::from_utf8_lossy(&kept), own);
+        let own = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"S","cache_control":{}}]}]}"#;
+        let body = Bytes::from_static(own.as_bytes());
+        let of = |model: &str| unmark(&body, SeenMarks::of(&body), LookAlike::named("Databricks").as_ref(), model);
+        assert_eq!(String::from_utf8_lossy(&of("databricks-claude-sonnet-5")), own, "its host keeps what is marked");
+        assert_eq!(String::from_utf8_lossy(&of("databricks-llama-4")), own.replace(",\"cache_control\":{}", ""));
     }
 }

@@ -144,7 +144,7 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         None => unpacked(&body, at.offer),
     };
     let body = foreign_thoughts::left_out(call, dialect, body);
-    let body = labelled(marked(body, (call, model), dialect), call, at.offer);
+    let body = labelled(marked(body, (call, model), (dialect, provider)), call, at.offer);
     let usage_is_ours = false;
     let (media, method) = (media(at.offer.dialect), Method::POST);
     Ok(Outgoing { body, plain: None, uri, said, added, dialect, usage_is_ours, clamped, dropped, betas, media, method })
@@ -172,14 +172,14 @@ fn in_its_words(
     let (body, betas) = enveloped(&body, (call, model), envelope, betas);
     let row = provider.defaults.look_alike.as_ref();
     let is_strict = provider.kind.refuses_unknown_fields || row.is_some_and(|row| row.message_fields.is_some());
-    let body = if is_strict { verbatim::unmark(&body, seen, row) } else { body };
+    let body = if is_strict { verbatim::unmark(&body, seen, row, model) } else { body };
     let body = unpacked(&body, at.offer);
     let body = foreign_thoughts::left_out(call, dialect, dialect.disown(&body, seen, model));
     let body = if envelope.is_some() { verbatim::say_late_instructions(&body, seen, model) } else { body };
     let body = if envelope.is_some() { verbatim::fit_model(&body, call.model(), model) } else { body };
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
-    let body = labelled(marked(body, (call, model), dialect), call, at.offer);
+    let body = labelled(marked(body, (call, model), (dialect, provider)), call, at.offer);
     let dropped = unsaid.len() + dropped.len();
     Ok(Outgoing {
         body,
@@ -271,9 +271,9 @@ fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &
 }
 
 /// The body with the breakpoints that the call's rule wants, where its provider has a prompt cache that is told so.
-fn marked(body: Bytes, (call, model): (&InboundCall, &str), dialect: Dialect) -> Bytes {
+fn marked(body: Bytes, (call, model): (&InboundCall, &str), (dialect, provider): (Dialect, &Provider)) -> Bytes {
     let Some(plan) = call.cache_plan() else { return body };
-    match dialect.cache_words(model) {
+    match dialect.cache_words(model, provider.defaults.look_alike.as_ref()) {
         Some(words) => verbatim::place_breakpoints(&body, plan, words),
         None => body,
     }

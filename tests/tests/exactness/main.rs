@@ -157,7 +157,7 @@ async fn long_with_a_master_killed() {
 async fn long_with_all_of_redis_away() {
     // Whoever had more than its share ends what it has at work, beside those who begin with theirs (docs/queues.md, "How much that can be").
     long_while(("all of Redis frozen for a window", 2 * load::PLACES), async |house| {
-        house.freeze_all(LONG.window).await
+        house.freeze_all(LONG.window).await;
     })
     .await;
 }

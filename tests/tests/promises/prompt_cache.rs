@@ -66,6 +66,19 @@ async fn a_caller_of_another_dialect_is_helped_and_a_provider_of_another_is_sent
     assert_eq!(proxy.client().post(CHAT, JSON, chat.to_string()).await.unwrap().status, 200);
     assert_eq!(sent(&openai), chat.to_string());
 
+    // Claude behind a host that keeps what is marked, also of a caller's own marks in another dialect.
+    let routed = "models: [{name: m, upstreamName: anthropic/claude-sonnet-5}], compatibility: {profile: OpenRouter}";
+    let proxy = gateway("OpenAICompatible", &openai, ("    promptCache: {}\n", routed));
+    assert_eq!(proxy.client().post(CHAT, JSON, chat.to_string()).await.unwrap().status, 200);
+    let told: Value = serde_json::from_str(&sent(&openai)).unwrap();
+    assert!([0, 1, 3].iter().all(|at| marked(&told["messages"][at]["content"][0])), "{told}");
+    let proxy = gateway("OpenAICompatible", &openai, ("", routed));
+    let own = json!({"model": "m", "max_tokens": 9, "system": [{"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}],
+        "messages": [{"role": "user", "content": "one"}]});
+    assert_eq!(proxy.client().post(MESSAGES, JSON, own.to_string()).await.unwrap().status, 200);
+    let told: Value = serde_json::from_str(&sent(&openai)).unwrap();
+    assert!(marked(&told["messages"][0]["content"][0]), "{told}");
+
     let converse = r#"{"output":{"message":{"role":"assistant","content":[{"text":"fine"}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5},"metrics":{"latencyMs":1}}"#;
     let amazon = Upstream::always(vec![answer(200, JSON, converse.as_bytes())]).unwrap();
     for (name, points) in [("amazon.nova-pro-v1:0", 3), ("meta.llama3-70b", 0)] {

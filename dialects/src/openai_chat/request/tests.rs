@@ -130,6 +130,39 @@ fn signatures_that_chat_callers_send_back_are_thoughts() {
 }
 
 #[test]
+fn what_is_marked_for_the_prompt_cache_is_marked_where_a_host_keeps_what_is() {
+    let mut said = Part::text("Go on.");
+    said.cache = mark();
+    let result =
+        Content::ToolResult { call_id: "c".into(), parts: vec![Part::text("a"), Part::text("b")], is_error: false };
+    let mut result = Part::new(result);
+    result.cache = mark();
+    let mut call = call(vec![Message::new(Role::User, vec![result]), Message::new(Role::User, vec![said])]);
+    call.system = vec![SystemPart { cache: mark(), ..SystemPart::new("a") }, SystemPart::new("b")];
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let marked = |text: &str| json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}});
+    for (name, model, keeps) in [
+        ("OpenRouter", "anthropic/claude-sonnet-5", true),
+        ("Databricks", "databricks-claude-sonnet-5", true),
+        ("OpenRouter", "openai/gpt-6", false),
+        ("Groq", "claude", false),
+    ] {
+        model.clone_into(&mut call.model);
+        let profile = ProviderProfile { look_alike: LookAlike::named(name), ..ProviderProfile::default() };
+        let encoded = encode(&call, &profile).unwrap();
+        let out = body(&encoded);
+        assert_eq!(encoded.dropped.is_empty(), keeps, "{name}: {:?}", encoded.dropped);
+        if keeps {
+            assert_eq!(out["messages"][0]["content"], json!([marked("a"), text("b")]), "{name}");
+            assert_eq!(out["messages"][1]["content"], json!([text("a"), marked("b")]), "{name}");
+            assert_eq!(out["messages"][2]["content"], json!([marked("Go on.")]), "{name}");
+        } else {
+            assert!(!out.to_string().contains("cache_control"), "{name}: {out}");
+        }
+    }
+}
+
+#[test]
 fn thoughts_and_cache_marks_are_dropped_by_rule() {
     let thinking = Content::Thinking { text: "hm".into(), signature: Some("s".into()) };
     let mut said = Part::text("yes");

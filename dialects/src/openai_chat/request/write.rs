@@ -150,7 +150,11 @@ fn write_tool(tool: &Tool, at: &Path<'_>, writer: &mut RequestWriter<'_>) {
     }
     writer.extra(extra, at);
     writer.json.close(b'}');
-    writer.cache(cache.as_ref(), at);
+    if writer.cross_dialect {
+        writer.unmarked(cache.as_ref(), at);
+    } else {
+        writer.cache(cache.as_ref(), at);
+    }
     writer.json.close(b'}');
 }
 

@@ -61,7 +61,11 @@ fn texts<'a>(pieces: &[PlacedPart<'a>], writer: &RequestWriter<'_>) -> Option<Ve
         Content::Text { text, citations: None } if piece.part.cache.is_none() && piece.part.extra.is_empty() => {
             Some(text.as_str())
         }
-        Content::Text { text, citations: _ } if writer.cross_dialect => Some(text.as_str()),
+        Content::Text { text, citations: _ }
+            if writer.cross_dialect && !(writer.marks() && piece.part.cache.is_some()) =>
+        {
+            Some(text.as_str())
+        }
         _ => None,
     };
     pieces.iter().map(text).collect()

@@ -29,9 +29,19 @@ pub(super) fn system(
         }
         return Ok(());
     }
+    let is_gathered = writer.gathers() && messages.iter().any(|message| instructs(message.role));
+    let marks = writer.marks() && !is_gathered && parts.iter().any(|part| part.cache.is_some());
     let mut texts = Vec::with_capacity(parts.len());
+    let mut marked = Vec::new();
     for (index, part) in parts.iter().enumerate() {
-        texts.extend(foreign(part, &AT.index(index), writer));
+        let at = AT.index(index);
+        if !marks {
+            writer.unmarked(part.cache.as_ref(), &at);
+        }
+        if let Some(text) = foreign(part, &at, writer) {
+            texts.push(text);
+            marked.push(part.cache.as_ref());
+        }
     }
     let mut later = Vec::new();
     if writer.gathers() {
@@ -42,6 +52,7 @@ pub(super) fn system(
     let told = told.map(Cow::Borrowed);
     if later.is_empty() {
         texts.extend(told);
+        marked.resize(texts.len(), None);
     } else {
         later.extend(told);
     }
@@ -50,7 +61,9 @@ pub(super) fn system(
     }
     writer.json.open(b'{');
     writer.json.text_field("role", "system");
-    if later.is_empty() {
+    if marks {
+        writer.marked_texts(texts.iter().map(AsRef::as_ref).zip(marked));
+    } else if later.is_empty() {
         writer.texts(&texts);
     } else {
         let first = texts.join("\n\n");
@@ -64,8 +77,7 @@ pub(super) fn system(
 
 /// Another dialect's instruction: its text, and what of it is left out.
 fn foreign<'a>(part: &'a SystemPart, at: &Path<'_>, writer: &mut RequestWriter<'_>) -> Option<Cow<'a, str>> {
-    let SystemPart { text, cache, developer: _, name: _, extra } = part;
-    writer.cache(cache.as_ref(), at);
+    let SystemPart { text, cache: _, developer: _, name: _, extra } = part;
     writer.extra(extra, at);
     let text = without_attribution(text);
     if text.is_none() {
@@ -128,7 +140,7 @@ fn late_texts<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Resul
         let Content::Text { text, citations: _ } = &part.content else {
             return Err(at.refuse("instructions may hold text only"));
         };
-        writer.cache(part.cache.as_ref(), &at);
+        writer.unmarked(part.cache.as_ref(), &at);
         writer.extra(&part.extra, &at);
         match without_attribution(text) {
             Some(text) => texts.push(text),

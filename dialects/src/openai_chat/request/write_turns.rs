@@ -188,12 +188,15 @@ fn tool_message<'a>(
     writer.json.text_field("role", "tool");
     writer.json.text_field("tool_call_id", &short(call_id, LONGEST_IN_CHAT));
     let mut texts = Vec::new();
+    // A mark on any of its parts is one behind all of it.
+    let within = || parts.iter().rev().find_map(|inner| inner.cache.as_ref());
+    let told = if writer.marks() { mark.as_ref().or_else(within) } else { None };
     for (index, inner) in parts.iter().enumerate() {
         match &inner.content {
             Content::Text { text, citations: _ } => {
                 texts.push(Cow::Borrowed(text.as_str()));
-                if writer.cross_dialect {
-                    writer.cache(inner.cache.as_ref(), &in_result.index(index));
+                if writer.cross_dialect && told.is_none() {
+                    writer.unmarked(inner.cache.as_ref(), &in_result.index(index));
                 }
             }
             Content::Image { .. } | Content::Document { .. } => {
@@ -208,11 +211,22 @@ fn tool_message<'a>(
         }
     }
     texts.extend(joined.iter().copied().map(Cow::Borrowed));
-    writer.texts(&texts);
+    match told {
+        Some(_) if !texts.is_empty() => {
+            let last = texts.len() - 1;
+            let marked = texts.iter().enumerate().map(|(index, text)| (&**text, told.filter(|_| index == last)));
+            writer.marked_texts(marked);
+        }
+        _ => writer.texts(&texts),
+    }
     if *is_error {
         writer.drop(at.field("is_error"));
     }
-    writer.cache(mark.as_ref(), at);
+    if !writer.cross_dialect {
+        writer.cache(mark.as_ref(), at);
+    } else if told.is_none() {
+        writer.unmarked(mark.as_ref(), at);
+    }
     writer.extra(extra, at);
     writer.json.close(b'}');
     Ok(moved)

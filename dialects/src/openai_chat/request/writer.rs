@@ -82,13 +82,39 @@ impl<'a> RequestWriter<'a> {
         }
     }
 
-    /// Notes a prompt-caching marker left out, or gives it back to a caller of this dialect (some look-alikes take it).
+    /// True if a part of another dialect's that is marked for the prompt cache is marked for this provider too.
+    pub(super) fn marks(&self) -> bool {
+        self.cross_dialect && self.look_alike().is_some_and(|row| row.takes_cache_marks(self.model))
+    }
+
+    /// Marks the part that is open for the prompt cache where the provider takes that; else notes that the marker is left out.
     pub(super) fn cache(&mut self, mark: Option<&CacheMark>, at: &Path<'_>) {
         match mark {
-            Some(CacheMark(raw)) if !self.cross_dialect => self.json.raw_field("cache_control", raw),
-            Some(_) => self.drop(at.field("cache_control")),
-            None => {}
+            Some(CacheMark(raw)) if !self.cross_dialect || self.marks() => self.json.raw_field("cache_control", raw),
+            _ => self.unmarked(mark, at),
         }
+    }
+
+    /// Notes a marker left out, which has no part to stand on.
+    pub(super) fn unmarked(&mut self, mark: Option<&CacheMark>, at: &Path<'_>) {
+        if mark.is_some() {
+            self.drop(at.field("cache_control"));
+        }
+    }
+
+    /// `content` of texts of which some are marked.
+    pub(super) fn marked_texts<'t>(&mut self, texts: impl Iterator<Item = (&'t str, Option<&'t CacheMark>)>) {
+        self.json.open_field("content", b'[');
+        for (text, mark) in texts {
+            self.json.open(b'{');
+            self.json.text_field("type", "text");
+            self.json.text_field("text", text);
+            if let Some(CacheMark(raw)) = mark {
+                self.json.raw_field("cache_control", raw);
+            }
+            self.json.close(b'}');
+        }
+        self.json.close(b']');
     }
 
     /// A part of text and nothing else.

@@ -103,7 +103,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "OpenRouter",
         hosts: &["openrouter.ai"],
         base: Some("https://openrouter.ai/api/v1"),
-        source: "openrouter.ai/docs/guides/best-practices/reasoning-tokens, …/docs/api/api-reference, …/docs/guides/overview/multimodal/stt",
+        source: "openrouter.ai/docs/guides/best-practices/reasoning-tokens, …/docs/api/api-reference, …/docs/guides/overview/multimodal/stt, …/docs/guides/best-practices/prompt-caching",
         // Transcripts are asked for in JSON, with the sound in it: a form is refused there.
         beside_chat: &[Completions, Embeddings, Speech, Transcriptions, Rerank],
         content_lists: true,
@@ -112,6 +112,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         thoughts: "reasoning",
         signatures: SignaturePlace::InDetails,
         efforts: Some(&["minimal", "low", "medium", "high", "xhigh"]),
+        cache_marks: &["claude", "qwen"],
         ..HOSTED
     },
     // Its models that reason refuse both penalties; an effort is refused by those that choose for themselves, which the table of models
@@ -207,10 +208,11 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Qwen",
         hosts: &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"],
         base: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
-        source: "help.aliyun.com/en/model-studio/deep-thinking, …/compatibility-of-openai-with-dashscope, …/openai-file-interface",
+        source: "help.aliyun.com/en/model-studio/deep-thinking, …/compatibility-of-openai-with-dashscope, …/openai-file-interface, …/context-cache",
         beside_chat: &[Embeddings, Files],
         content_lists: true,
         calls: &[CallHabit::EmptyId],
+        cache_marks: &["qwen"],
         ..HOSTED
     },
     // It reads past what it does not take. Older models think between `<think>` and `</think>` in the text itself.
@@ -291,7 +293,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Databricks",
         hosts: &["cloud.databricks.com", "azuredatabricks.net", "gcp.databricks.com"],
         base: Some("https://WORKSPACE.cloud.databricks.com/serving-endpoints"),
-        source: "docs.databricks.com/aws/en/machine-learning/foundation-model-apis/api-reference; github.com/continuedev/continue/issues/12936 (stream_options), github.com/BerriAI/litellm/issues/36931 (messages, thoughts)",
+        source: "docs.databricks.com/aws/en/machine-learning/foundation-model-apis/api-reference; github.com/continuedev/continue/issues/12936 (stream_options), github.com/BerriAI/litellm/issues/36931 (messages, thoughts); github.com/block/goose/issues/6320 (cache_control)",
         beside_chat: &[Completions, Embeddings],
         content_lists: true,
         thoughts: "content",
@@ -307,6 +309,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("user", Drop),
             ("verbosity", Drop),
         ],
+        cache_marks: &["claude"],
         ..HOSTED
     },
     LookAlike {

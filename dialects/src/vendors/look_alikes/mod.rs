@@ -61,6 +61,13 @@ impl LookAlike {
         self.thoughts == "content"
     }
 
+    /// True if it keeps the beginning of a prompt where a part of it is marked, for this model.
+    #[must_use]
+    pub fn takes_cache_marks(&self, model: &str) -> bool {
+        let model = model.to_ascii_lowercase();
+        self.cache_marks.iter().any(|word| model.contains(word))
+    }
+
     /// True if it has this operation beside Chat Completions.
     #[must_use]
     pub fn has(&self, operation: SideOperation) -> bool {

@@ -57,6 +57,8 @@ pub struct LookAlike {
     pub schemas: bool,
     /// The rules for top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
+    /// Words in the names of the models whose prompts are cached where a part is marked with Anthropic's `cache_control`.
+    pub cache_marks: &'static [&'static str],
     /// The seconds after which an idle connection is let go, where the server itself closes one sooner than is common.
     pub idle_seconds: Option<u64>,
 }
@@ -100,6 +102,7 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     format_beside_tools: true,
     schemas: true,
     fields: &[],
+    cache_marks: &[],
     idle_seconds: None,
 };
 
