@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 55] = [
+pub const FEATURES: [&str; 56] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -29,6 +29,7 @@ pub const FEATURES: [&str; 55] = [
     "costLimits",
     "costOptimized",
     "discovery",
+    "fallbackForBudgets",
     "fallbackReasons",
     "gcpTokens",
     "gemini",

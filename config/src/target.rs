@@ -29,4 +29,6 @@ pub enum FallbackReason {
     ContextWindow,
     /// A content filter refused the call.
     ContentPolicy,
+    /// A budget that goes on with fallbacks has no room.
+    Budget,
 }

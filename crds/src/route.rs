@@ -259,10 +259,10 @@ pub struct Fallback {
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,
     /// The reasons to try it: `Unavailable` (no target could serve), `ContextWindow` (the prompt is too long for the targets, by an
-    /// estimate where the window is known or by a target's own word) and `ContentPolicy` (a target's content filter refused the
-    /// call). Default: `[Unavailable]`. (Not called `on`: YAML 1.1, and so kubectl, reads that key as `true`.)
+    /// estimate where the window is known or by a target's own word), `ContentPolicy` (a target's content filter refused the
+    /// call) and `Budget` (a budget with `onExceeded: Fallback` has no room; where no fallback says so, those for `Unavailable` are tried). Default: `[Unavailable]`. (Not called `on`: YAML 1.1, and so kubectl, reads that key as `true`.)
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 3), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub reasons: Vec<FallbackReason>,
 }
 
@@ -275,6 +275,8 @@ pub enum FallbackReason {
     ContextWindow,
     /// A target's content filter refused the call.
     ContentPolicy,
+    /// A budget with `onExceeded: Fallback` has no room for the call.
+    Budget,
 }
 
 /// A share of a rule's calls is copied to another pool. Nobody waits for it, what it answers is thrown away, and it is counted by

@@ -100,6 +100,42 @@ struct Asking<'a> {
     reasoning_effort: Option<&'a RawValue>,
     #[serde(borrow, rename = "generationConfig", alias = "generation_config")]
     generation: Option<&'a RawValue>,
+    #[serde(borrow, rename = "additionalModelRequestFields")]
+    beside: Option<&'a RawValue>,
+}
+
+/// Gemini's settings, as far as they say how much to think.
+#[derive(Deserialize)]
+struct Generation<'a> {
+    #[serde(borrow, default, rename = "thinkingConfig", alias = "thinking_config")]
+    thinking: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ThinkingConfig<'a> {
+    #[serde(borrow, default, rename = "thinkingBudget", alias = "thinking_budget")]
+    budget: Option<&'a RawValue>,
+}
+
+/// The fields beside Converse's own in which models there are told to think.
+#[derive(Deserialize)]
+struct BesideConverse<'a> {
+    #[serde(borrow, default)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "reasoningConfig", alias = "reasoning_config")]
+    config: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_effort: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning: Option<&'a RawValue>,
+}
+
+/// True unless the settings say that nothing is to be thought. What can not be read is taken for asked.
+fn generation_thinks(raw: &RawValue) -> bool {
+    let Ok(Generation { thinking }) = serde_json::from_str(raw.get()) else { return true };
+    let Some(config) = thinking.filter(|config| config.get() != "null") else { return false };
+    let budget = serde_json::from_str::<ThinkingConfig<'_>>(config.get()).ok().and_then(|config| config.budget);
+    budget.is_none_or(|budget| budget.get() != "0")
 }
 
 /// Looks at what a body asks for; of what can not be read everything is taken for asked.
@@ -124,7 +160,13 @@ pub fn facts_of_body(body: &[u8]) -> CallFacts {
         thinking: thinks(asking.thinking)
             || thinks(asking.reasoning)
             || thinks(asking.reasoning_effort)
-            || asking.generation.is_some_and(|raw| raw.get().contains("\"thinkingConfig\"")),
+            || asking.generation.is_some_and(generation_thinks)
+            || asking.beside.is_some_and(|raw| {
+                serde_json::from_str::<BesideConverse<'_>>(raw.get()).map_or(true, |beside| {
+                    let BesideConverse { thinking, config, reasoning_effort, reasoning } = beside;
+                    [thinking, config, reasoning_effort, reasoning].into_iter().any(thinks)
+                })
+            }),
     }
 }
 
@@ -243,8 +285,18 @@ mod tests {
             r#"{"reasoning":{"effort":"high"}}"#,
             r#"{"reasoning_effort":"low"}"#,
             r#"{"generationConfig":{"thinkingConfig":{}}}"#,
+            r#"{"generation_config":{"thinking_config":{"thinking_budget":1024}}}"#,
+            r#"{"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":1024}}}"#,
+            r#"{"additionalModelRequestFields":{"reasoningConfig":{"type":"enabled"}}}"#,
         ] {
             assert!(of(body).thinking, "{body}");
+        }
+        for body in [
+            r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#,
+            r#"{"generationConfig":{"temperature":1}}"#,
+            r#"{"additionalModelRequestFields":{"thinking":{"type":"disabled"},"top_k":3}}"#,
+        ] {
+            assert!(!of(body).thinking, "{body}");
         }
         assert!(of("[").tools && of("[").messages == u64::MAX);
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use super::allowed::Reachable;
 use super::report::Report;
 use super::verdict::Reason;
-use crate::{Budget, BudgetExceeded, BudgetUnit, LimitUnit, ModelMatch, Pool, RateLimit, Route, Rule, Target};
+use crate::{
+    Budget, BudgetExceeded, BudgetUnit, FallbackReason, LimitUnit, ModelMatch, Pool, RateLimit, Route, Rule, Target,
+};
 
 /// So many models are named.
 const MOST_NAMED: usize = 8;
@@ -15,9 +17,9 @@ const MOST_NAMED: usize = 8;
 pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>) {
     for (index, rule) in route.rules.iter().enumerate() {
         let path = format!("spec.rules[{index}]");
-        if rule.fallbacks.is_empty() && rule.budgets.iter().any(lands_softly) {
-            let message = "a budget of this rule says onExceeded: Fallback, and the rule has no fallbacks, so that calls without room are \
-                           refused: write fallbacks that cost less";
+        if !rule.fallbacks.iter().any(is_for_budgets) && rule.budgets.iter().any(lands_softly) {
+            let message = "a budget of this rule says onExceeded: Fallback, and the rule has no fallbacks for that, so that calls without \
+                           room are refused: write fallbacks that cost less, with reasons: [Budget] or none";
             report.warning(&path, Reason::Unreachable, message);
         }
         let (budget, limit) = (rule.budgets.iter().any(wants_prices), rule.limits.iter().any(limits_cost));
@@ -44,6 +46,12 @@ pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>
         );
         report.warning(&path, Reason::ModelUnpriced, message);
     }
+}
+
+/// True if calls that a budget has no room for may go there.
+fn is_for_budgets(fallback: &Target) -> bool {
+    let is_for_them = |reason: &FallbackReason| matches!(reason, FallbackReason::Budget | FallbackReason::Unavailable);
+    fallback.reasons.is_empty() || fallback.reasons.iter().any(is_for_them)
 }
 
 fn lands_softly(budget: &Budget) -> bool {

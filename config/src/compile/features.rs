@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::identity::Identity;
 use crate::{
-    Budget, BudgetExceeded, CoalesceScope, Consumer, LimitUnit, PROFILE_FEATURE, Pool, Price, Provider, ProviderKind,
-    RateLimit, Rates, Route, Strategy,
+    Budget, BudgetExceeded, CoalesceScope, Consumer, FallbackReason, LimitUnit, PROFILE_FEATURE, Pool, Price, Provider,
+    ProviderKind, RateLimit, Rates, Route, Strategy,
 };
 
 /// A feature's name, and whether a pool as a whole makes use of it.
@@ -74,7 +74,7 @@ fn rates(price: &Price) -> impl Iterator<Item = &Rates> {
 /// A feature's name, and whether a route makes use of it.
 type RouteFeature = (&'static str, fn(&Route) -> bool);
 
-const OF_ROUTES: [RouteFeature; 19] = [
+const OF_ROUTES: [RouteFeature; 20] = [
     ("access", |route| {
         let selects = |rule: &crate::Rule| rule.matches.iter().any(|one| one.consumers.is_some());
         route.access.is_some() || route.rules.iter().any(selects)
@@ -89,6 +89,10 @@ const OF_ROUTES: [RouteFeature; 19] = [
     ("complexity", |route| route.rules.iter().any(|rule| rule.matches.iter().any(|one| one.complexity.is_some()))),
     ("concurrency", |route| route.rules.iter().any(|rule| rule.concurrency.is_some())),
     ("costLimits", |route| route.rules.iter().any(|rule| rule.limits.iter().any(counts_money))),
+    ("fallbackForBudgets", |route| {
+        let fallbacks = route.rules.iter().flat_map(|rule| &rule.fallbacks);
+        fallbacks.flat_map(|fallback| &fallback.reasons).any(|reason| *reason == FallbackReason::Budget)
+    }),
     ("fallbackReasons", |route| {
         route.rules.iter().flat_map(|rule| &rule.fallbacks).any(|fallback| !fallback.reasons.is_empty())
     }),

@@ -168,6 +168,7 @@ const fn reason(spec: &crds::FallbackReason) -> FallbackReason {
         crds::FallbackReason::Unavailable => FallbackReason::Unavailable,
         crds::FallbackReason::ContextWindow => FallbackReason::ContextWindow,
         crds::FallbackReason::ContentPolicy => FallbackReason::ContentPolicy,
+        crds::FallbackReason::Budget => FallbackReason::Budget,
     }
 }
 

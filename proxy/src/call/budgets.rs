@@ -40,8 +40,8 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(super) enum TargetReach {
     /// All of them.
     All,
-    /// The fallbacks alone: a budget has no room for the others.
-    Fallbacks,
+    /// The fallbacks for that alone: a budget has no room for the others.
+    Landing,
 }
 
 /// The budgets of a call: its key's, its consumer's, those of its groups, and its rule's.
@@ -119,7 +119,9 @@ pub(super) fn dearest(
     unpriced_is_free: bool,
 ) -> Result<u64, Problem> {
     let mut most = 0;
-    let reached = |(_, is_fallback): &(&TargetRef, bool)| reach == TargetReach::All || *is_fallback;
+    let reached = |(target, is_fallback): &(&TargetRef, bool)| {
+        reach == TargetReach::All || (*is_fallback && rule.is_landing(target))
+    };
     for (target_ref, is_fallback) in targets(rule).filter(reached) {
         let Some(target) = call.context.ready.target(target_ref).filter(|_| is_fallback || target_ref.weight > 0)
         else {

@@ -43,7 +43,9 @@ fn look_here(call: &InboundCall, rule: &Rule, plan: &Arc<cache::Plan>) -> Result
     if !call.operation.generates() {
         return Ok(CacheOutcome::Fetch(None, None));
     }
-    let known = match call.context.worker.cache.look_here(plan, &query(call, rule, plan.recipe()))? {
+    let goes_on = |name: &HeaderName| headers::may_go_on(call, rule, name);
+    let asked = query(call, rule, (plan.recipe(), &goes_on));
+    let known = match call.context.worker.cache.look_here(plan, &asked)? {
         CacheLookup::Lead(lead) => {
             let slot = slot(call, rule, lead.key());
             CacheLookup::Lead(lead.in_slot_of(slot))
@@ -87,8 +89,9 @@ fn may_share(call: &InboundCall) -> bool {
 /// asked.
 fn flight_key(call: &InboundCall, rule: &Rule, (recipe, own): (&cache::Recipe, Key)) -> Key {
     let meaning = call.dialect().meaning(&call.body);
-    let shared =
-        meaning.and_then(|meaning| recipe.key_of_meaning(&query(call, rule, recipe), (call.model(), &meaning)));
+    let goes_on = |name: &HeaderName| headers::may_go_on(call, rule, name);
+    let shared = meaning
+        .and_then(|meaning| recipe.key_of_meaning(&query(call, rule, (recipe, &goes_on)), (call.model(), &meaning)));
     call.context.caller.hops.apart(shared.unwrap_or(own))
 }
 
@@ -114,18 +117,25 @@ pub(super) fn shared_key(call: &InboundCall, rule: &Rule, lead: Option<&Lead>) -
         (Some(lead), _) if lead.slot().is_some() => return lead.slot().copied(),
         (Some(lead), _) => Some(*lead.key()),
         (None, Some(_)) => None,
-        (None, None) => recipe.key(&query(call, rule, recipe)).ok(),
+        (None, None) => {
+            let goes_on = |name: &HeaderName| headers::may_go_on(call, rule, name);
+            recipe.key(&query(call, rule, (recipe, &goes_on))).ok()
+        }
     }?;
     Some(flight_key(call, rule, (recipe, own)))
 }
 
-fn query<'a>(call: &'a InboundCall, rule: &Rule, recipe: &cache::Recipe) -> cache::CacheQuery<'a> {
+fn query<'a>(
+    call: &'a InboundCall,
+    rule: &Rule,
+    (recipe, goes_on): (&cache::Recipe, &'a dyn Fn(&HeaderName) -> bool),
+) -> cache::CacheQuery<'a> {
     cache::CacheQuery {
         dialect: call.dialect(),
         // A digest of keys costs as much as a look at the body.
         caller: if recipe.tells_callers_apart() { caller(call) } else { None },
         headers: call.sent_headers(),
-        goes_on: headers::may_go_on,
+        goes_on,
         beta: outgoing::query_words(call).any(|word| Some(word) != call.dialect().habits().events_word),
         served_by: served_by(call, rule),
         model: call.path_model(),

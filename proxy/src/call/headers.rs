@@ -7,7 +7,9 @@ use sluicegate_config::forwarding::{names_an_account, stays_here};
 use sluicegate_dialects::Dialect;
 
 use crate::errors::X_REQUEST_ID;
-use crate::state::Provider;
+use crate::state::{Provider, Rule};
+
+use super::inbound::InboundCall;
 
 /// The id that the provider gave the call, where it has one; ours is in `x-request-id`.
 const X_UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
@@ -42,9 +44,14 @@ pub(super) fn towards(from: &HeaderMap, (dialect, same): (Dialect, bool), provid
     headers
 }
 
-/// True if a header may go on to some provider: it is known, or a pool lists it.
-pub(super) fn may_go_on(name: &HeaderName) -> bool {
-    !stays_here(name.as_str())
+/// True if a header of the call's may go on to some provider of its rule: it is known, or one of them lists it.
+pub(super) fn may_go_on(call: &InboundCall, rule: &Rule, name: &HeaderName) -> bool {
+    let listed = || {
+        let targets = rule.targets.iter().chain(&rule.fallbacks);
+        let mut pools = targets.filter_map(|target| call.context.ready.target(target)).map(|target| target.pool);
+        pools.any(|pool| pool.providers.iter().any(|provider| provider.pass_headers.contains(name)))
+    };
+    !stays_here(name.as_str()) && (is_of(call.dialect(), name.as_str()) || listed())
 }
 
 /// True for what a provider of the caller's own dialect is sent: what that vendor's SDKs and clients say. A header that

@@ -167,13 +167,13 @@ async fn with_budgets(
 
 /// True if a call that a budget has no room for may go to what costs less.
 fn lands_softly(refused: BudgetRefusal, rule: &Rule) -> bool {
-    refused.lands_softly && !rule.fallbacks.is_empty()
+    refused.lands_softly && rule.fallbacks.iter().any(|fallback| rule.is_landing(fallback))
 }
 
 /// Takes a call that a budget has no room for to the fallbacks of its rule, if there is room for what they may cost.
 async fn land_softly(call: &Rc<InboundCall>, rule: &Rule, limits: Holds) -> Result<(), Problem> {
     let context = &call.context;
-    let spending = budgets::demands(call, rule, TargetReach::Fallbacks)?;
+    let spending = budgets::demands(call, rule, TargetReach::Landing)?;
     let keeper = context.worker.limiter.budgets();
     let (mut spent, budgets) = keeper.take(&spending, budgets::lease(call, rule)).await;
     spent.iter_mut().zip(&spending).for_each(|(told, demand)| told.is_exceeded |= demand.budget.lands_softly());

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rand::RngExt;
-use sluicegate_dialects::effects;
+use sluicegate_dialects::verbatim::PathSays;
+use sluicegate_dialects::{RequestShape, effects};
 
 use crate::account::End;
 use crate::endpoint::MirrorPlace;
@@ -31,9 +32,24 @@ pub(super) fn send(call: &InboundCall, rule: &Rule) {
     let Some(place) = target.and_then(|target| target.pool.state.mirrors.take()) else { return };
     let own = CallContext::open(Rc::clone(worker), context.caller.copied(), call.operation, None);
     own.note(crate::account::LedgerEntry::aside);
-    if let Ok(copy) = call.again(&own) {
+    if let Some(copy) = call.again(&own).ok().and_then(unkept) {
         worker.background.fly(ask(copy, Arc::clone(mirror), place));
     }
+}
+
+/// A copy whose answer its provider keeps for nobody, where one that says nothing of it would be kept.
+fn unkept(mut call: Rc<InboundCall>) -> Option<Rc<InboundCall>> {
+    let dialect = call.dialect();
+    if dialect.habits().keeps_answers {
+        let shape =
+            RequestShape { defaults: vec![("store".to_owned(), "false".to_owned())], ..RequestShape::default() };
+        let path = PathSays { model: None, stream: Some(call.streams()) };
+        let body = dialect.shape(&call.body, path, &shape).ok()?;
+        let peek = dialect.peek(&body, path).ok()?;
+        let call = Rc::get_mut(&mut call)?;
+        (call.body, call.peek) = (body, peek);
+    }
+    Some(call)
 }
 
 /// Asks for the answer, and throws it away.

@@ -8,8 +8,9 @@ use super::outgoing;
 /// The tokens that the caller gets at most, whoever answers; `None`: somebody may answer with as many as it asked for.
 pub(super) fn of(call: &InboundCall, rule: &Rule) -> Option<u64> {
     let wanted = call.peek.max_tokens?;
-    let targets = if call.context.lands_softly() { &rule.fallbacks } else { &rule.targets };
-    let targets = targets.iter().filter(|target| target.weight > 0);
+    let lands = call.context.lands_softly();
+    let targets = if lands { &rule.fallbacks } else { &rule.targets };
+    let targets = targets.iter().filter(|target| target.weight > 0 && (!lands || rule.is_landing(target)));
     let mut most = None;
     for target in targets.filter_map(|target| call.context.ready.target(target)) {
         let routed = outgoing::routed_model(call, target);

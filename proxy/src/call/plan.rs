@@ -48,5 +48,6 @@ pub(super) fn order<'a>(ready: &'a Ready, rule: &'a Rule, lands_softly: bool) ->
         let reasons = (!lands_softly).then_some(target.reasons);
         Some(RouteTarget { reasons, ..ready.target(target)? })
     };
-    targets.chain(rule.fallbacks.iter().filter_map(fallback))
+    let fallbacks = rule.fallbacks.iter().filter(move |fallback| !lands_softly || rule.is_landing(fallback));
+    targets.chain(fallbacks.filter_map(fallback))
 }

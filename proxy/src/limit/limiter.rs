@@ -96,7 +96,8 @@ impl fmt::Debug for Limiter {
 
 /// The outcome of asking one limit.
 struct Asked {
-    told: Told,
+    /// The state of the limit; `None`: nobody could say.
+    told: Option<Told>,
     /// The part that was taken; `None`: there was nothing to take.
     outcome: Result<Option<Hold>, (Option<Duration>, bool)>,
 }
@@ -164,7 +165,7 @@ impl Limiter {
                         self.shared.found(demand.limit, &demand.key, true);
                         self.count(demand, true);
                     } else {
-                        asked.told.give_back(demand.cost);
+                        asked.told.iter_mut().for_each(|told| told.give_back(demand.cost));
                     }
                 }
                 Err((after, is_unavailable)) => {
@@ -180,7 +181,7 @@ impl Limiter {
                     }
                 }
             }
-            all.push(asked.told);
+            all.extend(asked.told);
         }
         match refused {
             None => (all, Ok(holds)),
@@ -188,13 +189,13 @@ impl Limiter {
         }
     }
 
-    /// The state of limits that nothing is taken of.
+    /// The state of limits that nothing is taken of, as far as somebody can say.
     pub(crate) async fn look(&self, demands: &[Demand<'_>]) -> Vec<Told> {
         let demands: Vec<Demand<'_>> = demands.iter().map(|demand| Demand { cost: 0, ..*demand }).collect();
-        join_all(demands.iter().map(|demand| self.look_at(demand))).await
+        join_all(demands.iter().map(|demand| self.look_at(demand))).await.into_iter().flatten().collect()
     }
 
-    async fn look_at(&self, demand: &Demand<'_>) -> Told {
+    async fn look_at(&self, demand: &Demand<'_>) -> Option<Told> {
         match &self.redis {
             None => self.alone(demand).told,
             Some(redis) => self.together(redis, demand).await.told,
@@ -237,7 +238,7 @@ impl Limiter {
         let (now, terms) = (self.shared.now(), limit.alone(*amount));
         let taken = self.shared.alone((key, terms), *cost, now);
         let used = taken.map_or_else(|full| full.used, |taken| taken.used);
-        let told = told(demand, used, self.shared.empty_after((key, terms), now));
+        let told = Some(told(demand, used, self.shared.empty_after((key, terms), now)));
         let hold = |taken: TakenSlot| hold(demand, (terms, Some(taken.slot)), (terms, SharedPart::None));
         let outcome = taken.map_err(refusal).map(|taken| Some(hold(taken)));
         Asked { told, outcome }
@@ -252,7 +253,7 @@ impl Limiter {
             None => None,
             Some(Ok(taken)) => Some(taken.slot),
             Some(Err(full)) => {
-                return Asked { told: told(demand, *amount, noted.span), outcome: Err(refusal(full)) };
+                return Asked { told: Some(told(demand, *amount, noted.span)), outcome: Err(refusal(full)) };
             }
         };
         let undo = || guarded.into_iter().for_each(|slot| self.shared.correct(at, slot, (*cost, 0)));
@@ -261,7 +262,7 @@ impl Limiter {
             Ok(LeasedPart { slot, used, empty_after }) => {
                 let noted_slot = self.shared.note(at, (*cost, used), now);
                 let hold = hold(noted_slot, SharedPart::Slot(slot));
-                return Asked { told: told(demand, used, empty_after), outcome: Ok(Some(hold)) };
+                return Asked { told: Some(told(demand, used, empty_after)), outcome: Ok(Some(hold)) };
             }
         };
         let ahead = asks.as_ref().map_or_else(Ahead::default, |(ahead, _)| *ahead);
@@ -277,12 +278,12 @@ impl Limiter {
                 let taken = if guarded.is_some() { 0 } else { *cost };
                 let noted_slot = self.shared.note(at, (taken, used), now);
                 let hold = hold(guarded.unwrap_or(noted_slot), SharedPart::Slot(slot));
-                Asked { told: told(demand, used, empty_after), outcome: Ok(Some(hold)) }
+                Asked { told: Some(told(demand, used, empty_after)), outcome: Ok(Some(hold)) }
             }
             Ok(CountAnswer { slot: None, used, after, empty_after, .. }) => {
                 undo();
                 self.shared.note(at, (0, used), now);
-                Asked { told: told(demand, used, empty_after), outcome: Err((after.map(micros), false)) }
+                Asked { told: Some(told(demand, used, empty_after)), outcome: Err((after.map(micros), false)) }
             }
             Err(_) => {
                 undo();
@@ -340,11 +341,14 @@ impl Limiter {
         let (now, noted) = (self.shared.now(), limit.noted(*amount));
         let at = (key, noted);
         self.shared.counts.unanswered.add();
-        let told = told(demand, *amount, noted.span);
-        let slot = match limit.on_unavailable {
-            OnUnavailable::FailClosed => return Asked { told, outcome: Err((Some(UNAVAILABLE), true)) },
-            OnUnavailable::FailOpen => Ok(self.shared.note(at, (*cost, *amount), now)),
-            OnUnavailable::Share => self.shared.share(at, *cost, now).map(|taken| taken.slot),
+        let (told, slot) = match limit.on_unavailable {
+            OnUnavailable::FailClosed => return Asked { told: None, outcome: Err((Some(UNAVAILABLE), true)) },
+            OnUnavailable::FailOpen => (None, Ok(self.shared.note(at, (*cost, *amount), now))),
+            OnUnavailable::Share => {
+                let taken = self.shared.share(at, *cost, now);
+                let used = taken.map_or_else(|full| full.used, |taken| taken.used);
+                (Some(told(demand, used, noted.span)), taken.map(|taken| taken.slot))
+            }
         };
         let outcome = slot.map_err(refusal).map(|slot| {
             self.tell((key, limit.shared(*amount)), Correction::New(*cost));

@@ -196,10 +196,11 @@ impl SharedLimits {
     }
 
     /// Takes while Redis is away: within this process's share, and as long as what was taken last still counts within its share of
-    /// what that left.
+    /// what that left. All but what is left of the share is told as used.
     pub(super) fn share(&self, (key, terms): (&LimitKey, Terms), cost: u64, now: u64) -> Result<TakenSlot, Full> {
         let mine = Terms { amount: self.fleet.share(terms.amount), ..terms };
         self.with((key, terms.span), now, |count| {
+            let mut rest = u64::MAX;
             if let Some((used, at)) = count.seen.filter(|(_, at)| now.saturating_sub(*at) < terms.span) {
                 let left = self.fleet.share(terms.amount.saturating_sub(used));
                 let since = count.window.taken_since(at.saturating_add(1));
@@ -207,10 +208,12 @@ impl SharedLimits {
                     let after = (cost <= mine.amount).then_some(at.saturating_add(terms.span).saturating_sub(now));
                     return Err(Full { used: terms.amount, after });
                 }
+                rest = left - since - cost;
             }
-            let taken = count.window.take(cost, mine, now)?;
+            let taken = count.window.take(cost, mine, now).map_err(|full| Full { used: terms.amount, ..full })?;
             count.guarded_until = now.saturating_add(terms.span);
-            Ok(taken)
+            let rest = rest.min(mine.amount.saturating_sub(taken.used));
+            Ok(TakenSlot { used: terms.amount.saturating_sub(rest), ..taken })
         })
     }
 
@@ -361,6 +364,11 @@ mod tests {
         limits.note(at, (2, 7), 0);
         let taken = (1..10).filter(|now| limits.share(at, 1, *now).is_ok()).count();
         assert_eq!(taken, 3, "seven of ten were taken by all together");
+        let other = (&key(2), TERMS);
+        limits.note(other, (2, 7), 0);
+        let told: Vec<_> =
+            (1..5).map(|now| limits.share(other, 1, now).map_or_else(|full| full.used, |taken| taken.used)).collect();
+        assert_eq!(told, [8, 9, 10, 10], "what is left of the share is not used");
         assert!(limits.guard(at, 1, 20).unwrap().is_ok(), "within the share, as long as others may have taken more");
         assert!(limits.guard(at, 8, 20).unwrap().is_err());
         assert!(limits.guard(at, 1, 2_000).is_none());

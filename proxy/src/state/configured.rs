@@ -184,6 +184,19 @@ pub(crate) struct TargetRef {
     pub(crate) reasons: Reasons,
 }
 
+impl Rule {
+    /// True if a call that a budget has no room for may land at this one of its fallbacks: it is for that, or, where none says that it is, for
+    /// what could not serve.
+    pub(crate) fn is_landing(&self, fallback: &TargetRef) -> bool {
+        let is_for_budgets = |fallback: &TargetRef| fallback.reasons.has(FallbackReason::Budget);
+        let reason = match self.fallbacks.iter().any(is_for_budgets) {
+            true => FallbackReason::Budget,
+            false => FallbackReason::Unavailable,
+        };
+        fallback.reasons.has(reason)
+    }
+}
+
 /// Some reasons to ask a fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reasons(u8);
@@ -204,6 +217,7 @@ impl Reasons {
             FallbackReason::Unavailable => 1,
             FallbackReason::ContextWindow => 2,
             FallbackReason::ContentPolicy => 4,
+            FallbackReason::Budget => 8,
         })
     }
 

@@ -46,7 +46,7 @@ pub fn check(data: &[u8]) {
                     model: None,
                     caller: None,
                     headers: &headers,
-                    goes_on: |_| true,
+                    goes_on: &|_| true,
                     beta: false,
                     served_by: [0; 32],
                     body,

@@ -54,7 +54,7 @@ pub struct Recipe {
 }
 
 /// The part of a call that goes into its key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct CacheQuery<'a> {
     /// The caller's dialect.
     pub dialect: Dialect,
@@ -64,7 +64,7 @@ pub struct CacheQuery<'a> {
     /// The caller's request headers.
     pub headers: &'a HeaderMap,
     /// True if a header of the caller's goes on to providers; one that stays here changes no answer.
-    pub goes_on: fn(&HeaderName) -> bool,
+    pub goes_on: &'a dyn Fn(&HeaderName) -> bool,
     /// True if the path, too, says that the call is of the vendor's beta.
     pub beta: bool,
     /// Stands for who is asked, for which models, and what of the gateway's own goes into requests.

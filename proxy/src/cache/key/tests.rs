@@ -47,7 +47,7 @@ fn asked<'a>(headers: &'a HeaderMap, body: &'a str) -> CacheQuery<'a> {
         dialect,
         caller: Some([3; 32]),
         headers,
-        goes_on: |name| name.as_str() != "cookie",
+        goes_on: &|name| name.as_str() != "cookie",
         beta: false,
         served_by: [0; 32],
         body: body.as_bytes(),

@@ -70,7 +70,7 @@ fn asked(headers: &HeaderMap) -> CacheQuery<'_> {
         dialect: Dialect::OpenAiChat,
         caller: None,
         headers,
-        goes_on: |_| true,
+        goes_on: &|_| true,
         beta: false,
         served_by: [0; 32],
         model: None,
