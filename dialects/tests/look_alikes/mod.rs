@@ -311,6 +311,9 @@ fn habits(row: &LookAlike) -> String {
     if !row.schemas {
         said.push("no schemas of the answer".to_owned());
     }
+    if !row.any_pattern {
+        said.push("patterns that every engine compiles".to_owned());
+    }
     if row.content_lists {
         said.push("takes lists of texts".to_owned());
     }

@@ -158,7 +158,8 @@ fn write_parameters(parameters: &RawValue, writer: &mut RequestWriter<'_>) {
     if !writer.cross_dialect {
         writer.json.raw_field("parameters", parameters);
     } else {
-        writer.json.raw_field("parameters", &schema::whole(parameters));
+        let parameters = writer.compiled(schema::whole(parameters));
+        writer.json.raw_field("parameters", &parameters);
     }
 }
 

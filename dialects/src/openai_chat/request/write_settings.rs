@@ -119,6 +119,12 @@ pub(super) fn told_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> Tol
 /// Writes the answer's shape.
 pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
     let cross_dialect = writer.cross_dialect;
+    let made = match format {
+        Format::Schema { schema, .. } if cross_dialect => {
+            Some(writer.compiled(schema::form(schema).unwrap_or_else(|| schema_refs::rooted(schema))))
+        }
+        Format::Schema { .. } | Format::Json => None,
+    };
     let json = &mut writer.json;
     json.open_field("response_format", b'{');
     match format {
@@ -131,10 +137,7 @@ pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            let schema = match cross_dialect {
-                true => schema::form(schema).unwrap_or_else(|| schema_refs::rooted(schema)),
-                false => Cow::Borrowed(&**schema),
-            };
+            let schema = made.unwrap_or(Cow::Borrowed(&**schema));
             json.raw_field("schema", &schema);
             if let Some(strict) = strict {
                 // Another dialect's schema may be outside what OpenAI is strict about, and would be refused.

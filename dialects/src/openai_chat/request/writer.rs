@@ -1,10 +1,15 @@
 //! The state that a request's writers share: the JSON so far, for whom it is, and what was left out.
 
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
 use crate::codec::ProviderProfile;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Fields};
 use crate::json::{Path, Writer};
 use crate::left_out::LeftOut;
+use crate::schema_patterns::portable;
 use crate::vendors::{FieldAction, LookAlike, ReasoningBack, SignaturePlace, SystemMessages};
 
 /// A request being written, and for whom.
@@ -61,6 +66,14 @@ impl<'a> RequestWriter<'a> {
     /// True if it takes a turn of the user's right behind tool results.
     pub(super) fn user_after_results(&self) -> bool {
         !self.cross_dialect || self.look_alike().is_none_or(|row| row.user_after_results)
+    }
+
+    /// A schema of another dialect's with those regular expressions alone that the provider compiles.
+    pub(super) fn compiled<'s>(&self, schema: Cow<'s, RawValue>) -> Cow<'s, RawValue> {
+        match self.look_alike() {
+            Some(row) if row.any_pattern => schema,
+            _ => portable(schema),
+        }
     }
 
     /// The provider's policy for a top-level field.

@@ -13,7 +13,13 @@ use super::row::{LookAlike, UNKNOWN};
 
 /// A server with a key and Chat Completions alone.
 const HOSTED: LookAlike =
-    LookAlike { key: KeyUse::Needed, beside_chat: &[], signatures: SignaturePlace::Nowhere, ..UNKNOWN };
+    LookAlike {
+    key: KeyUse::Needed,
+    beside_chat: &[],
+    signatures: SignaturePlace::Nowhere,
+    any_pattern: true,
+    ..UNKNOWN
+};
 
 /// The fields of a call that everybody knows.
 const OF_CALLS: &[&str] = &["id", "type", "function", "custom"];
@@ -76,6 +82,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         efforts: Some(&["low", "medium", "high", "max"]),
         schemas: false,
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        any_pattern: false,
         ..HOSTED
     },
     LookAlike {
@@ -112,6 +119,8 @@ pub(super) const ROWS: [LookAlike; 21] = [
         thoughts: "reasoning",
         signatures: SignaturePlace::InDetails,
         efforts: Some(&["minimal", "low", "medium", "high", "xhigh"]),
+        // It hands schemas on to OpenAI and DeepSeek.
+        any_pattern: false,
         ..HOSTED
     },
     // Its models that reason refuse both penalties; an effort is refused by those that choose for themselves, which the table of models
@@ -201,6 +210,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         reasoning: ReasoningBack::Sent,
         efforts: Some(&[]),
         calls: &[CallHabit::Whole],
+        any_pattern: false,
         ..HOSTED
     },
     LookAlike {
@@ -307,6 +317,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("user", Drop),
             ("verbosity", Drop),
         ],
+        any_pattern: false,
         ..HOSTED
     },
     LookAlike {

@@ -12,7 +12,7 @@ use super::row::{LookAlike, UNKNOWN};
 const BEFORE_FIVE: Option<u64> = Some(4);
 
 /// A server of models with open weights.
-const OWN: LookAlike = LookAlike { signatures: SignaturePlace::Nowhere, ..UNKNOWN };
+const OWN: LookAlike = LookAlike { signatures: SignaturePlace::Nowhere, any_pattern: true, ..UNKNOWN };
 
 /// Every row.
 pub(super) const ROWS: [LookAlike; 6] = [

@@ -55,6 +55,9 @@ pub struct LookAlike {
     pub format_beside_tools: bool,
     /// True if it takes a schema for its answer; else any JSON object is all that can be asked for by a field.
     pub schemas: bool,
+    /// True if it takes any regular expression in a schema, or reads past them; else one that its engine may not compile is said in the
+    /// description.
+    pub any_pattern: bool,
     /// The rules for top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
     /// The seconds after which an idle connection is let go, where the server itself closes one sooner than is common.
@@ -99,6 +102,8 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     developer: false,
     format_beside_tools: true,
     schemas: true,
+    // A gateway may have OpenAI behind it.
+    any_pattern: false,
     fields: &[],
     idle_seconds: None,
 };
