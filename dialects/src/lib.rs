@@ -58,6 +58,7 @@ mod schema_merge;
 mod schema_patterns;
 mod schema_refs;
 mod schema_root;
+mod schema_types;
 mod server_tools;
 mod shadow;
 mod shape;

@@ -1,4 +1,7 @@
-//! Schemas of tools in a body that goes to a server which hands them on to a vendor as they are.
+//! Schemas of tools in a body that goes to a server which refuses the whole call for one that it does not take, or hands them on to a
+//! vendor that does.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -8,18 +11,22 @@ use super::splice::{Edit, splice};
 use crate::open_api::in_open_api;
 use crate::vendors::LookAlike;
 
-/// The body with its tools' schemas in the words that the vendor behind the look-alike knows; itself, uncopied, where they are.
+/// The body with its tools' schemas in the words that the look-alike knows, or the vendor behind it; itself, uncopied, where they are.
 #[must_use]
 pub fn fit_schemas(body: &Bytes, look_alike: Option<&LookAlike>, model: &str) -> Bytes {
-    if !look_alike.is_some_and(|row| row.hands_on_to_gemini(model)) {
+    // Of an unknown make nobody knows.
+    let Some(row) = look_alike.filter(|row| !row.name.is_empty() && (!row.any_pattern || row.typed_schemas)) else {
         return body.clone();
-    }
+    };
     // What is broken goes on as it is: the provider says so.
     let Ok(ToolBody { tools: Some(tools) }) = serde_json::from_slice(body) else { return body.clone() };
     let edit = |raw: &&RawValue| {
         let tool: ListedTool<'_> = serde_json::from_str(raw.get()).ok()?;
         let schema = tool.function?.parameters?;
-        let fitted = in_open_api(schema);
+        let fitted = match row.hands_on_to_gemini(model) {
+            true => in_open_api(schema),
+            false => row.schema(Cow::Borrowed(schema)),
+        };
         let start = (schema.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
         (fitted.get() != schema.get()).then(|| Edit::write(start..start + schema.get().len(), fitted.get()))
     };
@@ -62,5 +69,21 @@ mod tests {
         assert_eq!(fitted(databricks.as_ref(), "databricks-claude-sonnet-4-5"), body);
         assert_eq!(fitted(Some(&LookAlike::default()), "gemini-3-pro"), body);
         assert_eq!(fitted(None, "gemini-3-pro"), body);
+    }
+
+    #[test]
+    fn a_server_that_refuses_a_schema_gets_it_in_other_words() {
+        let of = |schema: &str| {
+            format!(r#"{{"tools":[{{"type":"function","function":{{"name":"f","parameters":{schema} }}}}],"x":1.50}}"#)
+        };
+        let fitted = |name, schema: &str| {
+            let body = fit_schemas(&Bytes::from(of(schema)), LookAlike::named(name).as_ref(), "m");
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let pattern = r#"{"pattern":"^(?!a)"}"#;
+        assert_eq!(fitted("DeepSeek", pattern), of(r#"{"description":"Constraints: pattern: \"^(?!a)\"."}"#));
+        assert_eq!(fitted("vLLM", pattern), of(pattern));
+        assert_eq!(fitted("", pattern), of(pattern));
+        assert_eq!(fitted("Moonshot", r#"{"enum":["a"]}"#), of(r#"{"type":"string","enum":["a"]}"#));
     }
 }

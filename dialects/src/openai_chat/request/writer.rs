@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::call_arguments::as_object;
 use crate::codec::ProviderProfile;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Fields};
@@ -68,11 +69,19 @@ impl<'a> RequestWriter<'a> {
         !self.cross_dialect || self.look_alike().is_none_or(|row| row.user_after_results)
     }
 
-    /// A schema of another dialect's with those regular expressions alone that the provider compiles.
+    /// A schema of another dialect's as the provider takes it: with those regular expressions alone that it compiles, and with types.
     pub(super) fn compiled<'s>(&self, schema: Cow<'s, RawValue>) -> Cow<'s, RawValue> {
         match self.look_alike() {
-            Some(row) if row.any_pattern => schema,
-            _ => portable(schema),
+            Some(row) => row.schema(schema),
+            None => portable(schema),
+        }
+    }
+
+    /// The arguments of a call: a look-alike may read them, to give them to the model's template, and refuse what is no object.
+    pub(super) fn arguments<'s>(&self, arguments: &'s str) -> Cow<'s, str> {
+        match self.look_alike() {
+            Some(_) if self.cross_dialect => as_object(arguments),
+            _ => Cow::Borrowed(arguments),
         }
     }
 
