@@ -23,7 +23,7 @@ pub use look_alikes::{
     CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, OffWord, PrefillMark, ReasoningBack,
     SideOperation, SignaturePlace, SystemMessages, UsageHabit,
 };
-pub(crate) use openai::{Beside, openai, takes_logprobs, takes_stops};
+pub(crate) use openai::{Beside, is_openais, openai, takes_logprobs, takes_stops};
 pub use policy::{FieldAction, FieldPolicy};
 pub(crate) use thinkers::thinker;
 

@@ -135,6 +135,11 @@ fn known_by(model: &str) -> &str {
     name.strip_prefix("ft:").unwrap_or(name)
 }
 
+/// True if the table knows the model for one that OpenAI itself has.
+pub(crate) fn is_openais(model: &str) -> bool {
+    openai(model).max_output.is_some()
+}
+
 /// The facts known of a model.
 pub(crate) fn openai(model: &str) -> &'static OpenAi {
     let name = known_by(model);

@@ -55,6 +55,7 @@ use splice::EditKind;
 pub use splice::{Edit, splice};
 pub use thoughts_back::{fill_thoughts, sign_calls};
 pub use tool_schemas::fit_schemas;
+pub(crate) use tool_schemas::with_portable_patterns;
 pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.

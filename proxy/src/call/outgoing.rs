@@ -179,6 +179,7 @@ fn in_its_words(
     let body = foreign_thoughts::left_out(call, dialect, dialect.disown(&body, seen, model));
     let body = if envelope.is_some() { verbatim::say_late_instructions(&body, seen, model) } else { body };
     let body = if envelope.is_some() { verbatim::fit_model(&body, call.model(), model) } else { body };
+    let body = if row.is_none() { dialect.fit_patterns(&body, call.model(), model) } else { body };
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
