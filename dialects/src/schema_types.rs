@@ -18,21 +18,22 @@ const SAYS_TYPE: [&str; 5] = ["type", "anyOf", "oneOf", "allOf", "$ref"];
 pub(crate) fn typed(schema: Cow<'_, RawValue>) -> Cow<'_, RawValue> {
     let Ok(mut value) = serde_json::from_str::<Value>(schema.get()) else { return schema };
     let root = value.clone();
-    fit(&mut value, &root, true);
+    fit(&mut value, Some(&root), true);
     if value == root {
         return schema;
     }
     RawValue::from_string(value.to_string()).map_or(schema, Cow::Owned)
 }
 
-/// Fits a schema and all in it. Depth is bounded by the parser, as what a reference points to is put in without looking into it again.
-fn fit(schema: &mut Value, root: &Value, is_root: bool) {
+/// Fits a schema and all in it. In what a reference points to no other is followed (`root` is `None`), so depth is bounded by the parser.
+fn fit(schema: &mut Value, root: Option<&Value>, is_root: bool) {
     if schema.is_boolean() {
         *schema = json!({});
     }
     let Value::Object(schema) = schema else { return };
-    if schema.contains_key("$ref") && !is_root {
-        refer(schema, root);
+    let mut within = root;
+    if schema.contains_key("$ref") && !is_root && refer(schema, root) {
+        within = None;
     }
     if let Some(named) = schema.shift_remove("definitions") {
         schema.entry("$defs").or_insert(named);
@@ -44,28 +45,30 @@ fn fit(schema: &mut Value, root: &Value, is_root: bool) {
     for (name, value) in schema.iter_mut() {
         match (&**name, value) {
             ("properties" | "patternProperties" | "$defs", Value::Object(inner)) => {
-                inner.values_mut().for_each(|schema| fit(schema, root, false));
+                inner.values_mut().for_each(|schema| fit(schema, within, false));
             }
             ("anyOf" | "oneOf" | "allOf" | "prefixItems" | "items", Value::Array(inner)) => {
-                inner.iter_mut().for_each(|schema| fit(schema, root, false));
+                inner.iter_mut().for_each(|schema| fit(schema, within, false));
             }
-            ("items", schema) => fit(schema, root, false),
-            ("additionalProperties", schema @ Value::Object(_)) => fit(schema, root, false),
+            ("items", schema) => fit(schema, within, false),
+            ("additionalProperties", schema @ Value::Object(_)) => fit(schema, within, false),
             _ => {}
         }
     }
 }
 
-/// Lets a reference stand alone: words beside it and those that it points to are one schema.
-fn refer(schema: &mut Map<String, Value>, root: &Value) {
+/// Lets a reference stand alone: words beside it and those that it points to are one schema. `true`: it is what it points to now.
+fn refer(schema: &mut Map<String, Value>, root: Option<&Value>) -> bool {
     const OLD: &str = "#/definitions/";
-    if schema.len() > 1 {
+    if schema.len() > 1
+        && let Some(root) = root
+    {
         schema_refs::inline(schema, root);
     }
-    if let Some(Value::String(place)) = schema.get_mut("$ref") {
-        *place = place.replacen(OLD, "#/$defs/", 1);
-        schema.retain(|name, _| name == "$ref");
-    }
+    let Some(Value::String(place)) = schema.get_mut("$ref") else { return true };
+    *place = place.replacen(OLD, "#/$defs/", 1);
+    schema.retain(|name, _| name == "$ref");
+    false
 }
 
 /// Says the type that a schema's other words tell; one that tells nothing may be anything.
@@ -136,6 +139,11 @@ mod tests {
             (
                 r##"{"type":"object","properties":{"a":{"$ref":"#/definitions/A","description":"It."},"b":{"$ref":"#/definitions/A"}},"definitions":{"A":{"type":"string","description":"An A."}}}"##,
                 r##"{"type":"object","properties":{"a":{"description":"It.","type":"string"},"b":{"$ref":"#/$defs/A"}},"$defs":{"A":{"type":"string","description":"An A."}}}"##,
+            ),
+            // One that holds itself.
+            (
+                r##"{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"$defs":{"A":{"type":"object","properties":{"next":{"$ref":"#/$defs/A","description":"D."}}}}}"##,
+                r##"{"type":"object","properties":{"a":{"$ref":"#/$defs/A"}},"$defs":{"A":{"type":"object","properties":{"next":{"description":"D.","type":"object","properties":{"next":{"$ref":"#/$defs/A"}}}}}}}"##,
             ),
             // Kept as it stands.
             (
