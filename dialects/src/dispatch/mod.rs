@@ -242,6 +242,18 @@ impl Dialect {
         self.spoke().thoughts.map_or_else(|| body.clone(), |places| thoughts::disown(body, seen, model, places))
     }
 
+    /// The body of a call to OpenAI itself as it takes the tools of a caller who `asked` for another vendor's model, or by a name that tells
+    /// none: a regular expression that it does not compile is said in words. Any other body is itself.
+    #[must_use]
+    pub fn fit_patterns(self, body: &Bytes, asked: &str, model: &str) -> Bytes {
+        match self {
+            Self::OpenAiChat | Self::OpenAiResponses if asked != model && !vendors::is_openais(asked) => {
+                verbatim::with_portable_patterns(body)
+            }
+            _ => body.clone(),
+        }
+    }
+
     /// The body of a call to OpenAI's Responses API without the reasoning items that hold encrypted thoughts: an account that has not made
     /// them refuses them. Any other body is itself.
     #[must_use]

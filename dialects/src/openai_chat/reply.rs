@@ -10,6 +10,7 @@ use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Extra, Part, Reply, ServiceTier, Source, ToolCall};
 use crate::json::{Object, Path, ROOT, Writer, string};
+use crate::text::Text;
 
 const CHOICES: Path<'static> = ROOT.field("choices");
 
@@ -77,9 +78,14 @@ fn picture(url: String) -> Part {
 /// call that they belong to.
 fn thoughts(message: &mut Object<'_>) -> (Vec<Part>, Vec<Signature>) {
     let names = [message.take("reasoning_content"), message.take("reasoning")];
-    let text = names.into_iter().flatten().find_map(string).filter(|text| !text.is_empty());
+    let list = message.take(signatures::IN_A_LIST);
+    let alone = || {
+        let texts = signatures::plain_texts(list?);
+        (!texts.is_empty()).then(|| texts.into_iter().map(Text::whole).collect())
+    };
+    let text = names.into_iter().flatten().find_map(string).or_else(alone).filter(|text| !text.is_empty());
     let blocks = message.take("thinking_blocks").map(wire::thoughts).unwrap_or_default();
-    let details = signatures::taken(message);
+    let details = list.map(signatures::of_list).unwrap_or_default();
     let details = if blocks.is_empty() { details } else { Vec::new() };
     let (of_calls, of_turn): (Vec<_>, Vec<_>) = details.into_iter().partition(|detail| detail.call.is_some());
     let blocks: Vec<ThoughtBlock> =

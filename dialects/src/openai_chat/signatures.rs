@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::wire::ThoughtBlock;
 use crate::hub::{Content, Fields, Part};
-use crate::json::{Object, Writer};
+use crate::json::Writer;
 use crate::mark::GEMINIS;
 use crate::text::Text;
 use crate::thoughts::is_marked;
@@ -102,11 +102,6 @@ fn whole(text: Option<Text>) -> String {
     text.map(Text::whole).unwrap_or_default()
 }
 
-/// Takes the list out of a turn.
-pub(super) fn taken(message: &mut Object<'_>) -> Vec<Signature> {
-    message.take(IN_A_LIST).map(of_list).unwrap_or_default()
-}
-
 /// Puts signatures where they belong: what names a call, or stands on one, right before it, all else before the calls.
 pub(super) fn before_calls(calls: Vec<Part>, signatures: Vec<Signature>) -> Vec<Part> {
     let mut placed = Vec::with_capacity(calls.len() + signatures.len());
@@ -150,6 +145,37 @@ pub(super) fn is_detail(content: &Content, model: &str) -> bool {
         Content::RedactedThinking(data) => !is_marked(data) && is_of("claude", model),
         _ => false,
     }
+}
+
+/// The beginning of the format of details that stand for the thoughts themselves, which are told nowhere else (MiniMax's).
+const THOUGHTS_ALONE: &str = "MiniMax";
+
+/// The thoughts that a list of details alone tells.
+pub(super) fn plain_texts(details: &RawValue) -> Vec<Text> {
+    #[derive(Deserialize)]
+    struct Detail {
+        text: Option<Text>,
+        format: Option<String>,
+    }
+    let details: Vec<&RawValue> = serde_json::from_str(details.get()).unwrap_or_default();
+    let read = |raw: &RawValue| {
+        let Detail { text, format } = serde_json::from_str(raw.get()).ok()?;
+        text.filter(|_| format.is_some_and(|format| format.starts_with(THOUGHTS_ALONE)))
+    };
+    details.into_iter().filter_map(read).collect()
+}
+
+/// Writes thoughts as a list of one detail, as MiniMax tells them and wants them back.
+pub(super) fn write_plain_detail(text: &str, json: &mut Writer) {
+    json.open_field(IN_A_LIST, b'[');
+    json.open(b'{');
+    json.text_field("type", "reasoning.text");
+    json.text_field("id", "reasoning-text-1");
+    json.text_field("format", "MiniMax-response-v1");
+    json.value_field("index", 0);
+    json.text_field("text", text);
+    json.close(b'}');
+    json.close(b']');
 }
 
 /// True if a model's name says that it is of this family.

@@ -11,6 +11,7 @@ mod gemini;
 mod look_alikes;
 mod openai;
 mod policy;
+mod thinkers;
 
 pub(crate) use attribution::without_attribution;
 pub(crate) use bedrock::{
@@ -19,11 +20,12 @@ pub(crate) use bedrock::{
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude, refuses_prefill};
 pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};
 pub use look_alikes::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, PrefillMark, ReasoningBack, SideOperation,
-    SignaturePlace, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, OffWord, PrefillMark, ReasoningBack,
+    SideOperation, SignaturePlace, SystemMessages, UsageHabit,
 };
-pub(crate) use openai::{Beside, openai, takes_logprobs, takes_stops};
+pub(crate) use openai::{Beside, is_openais, openai, takes_logprobs, takes_stops};
 pub use policy::{FieldAction, FieldPolicy};
+pub(crate) use thinkers::thinker;
 
 /// The efforts that may be asked for, from little to much.
 const EFFORTS: [&str; 6] = ["minimal", "low", "medium", "high", "xhigh", "max"];

@@ -76,7 +76,7 @@ const fn tools_at_rest(beginning: &'static str, efforts: &'static [&'static str]
 }
 
 /// The first that matches counts.
-const MODELS: [OpenAi; 39] = [
+const MODELS: [OpenAi; 42] = [
     plain("gpt-3.5", 4096),
     plain("gpt-4-turbo", 4096),
     plain("gpt-4-1106", 4096),
@@ -116,6 +116,9 @@ const MODELS: [OpenAi; 39] = [
     others("gpt-oss", &["low", "medium", "high"], true),
     // xAI's that can be told; others refuse to be (docs.x.ai/developers/model-capabilities/text/reasoning, vercel/ai's `xai` 4.0).
     others("grok-4.3", &["none", "low", "medium", "high"], false),
+    others("grok-4.5", &["low", "medium", "high"], false),
+    others("grok-4.6", &["low", "medium", "high", "xhigh"], false),
+    others("grok-4.7", &["low", "medium", "high", "xhigh"], false),
     others("grok-3-mini", &["low", "high"], false),
     others("grok-4", &[], false),
     others("grok-code", &[], false),
@@ -130,6 +133,11 @@ const UNKNOWN: OpenAi = any("");
 fn known_by(model: &str) -> &str {
     let name = model.rsplit('/').next().unwrap_or(model);
     name.strip_prefix("ft:").unwrap_or(name)
+}
+
+/// True if the table knows the model for one that OpenAI itself has.
+pub(crate) fn is_openais(model: &str) -> bool {
+    openai(model).max_output.is_some()
 }
 
 /// The facts known of a model.

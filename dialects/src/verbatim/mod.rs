@@ -4,10 +4,12 @@
 //! for the edited spans, so number forms, key order and unknown fields survive.
 
 mod another_model;
+mod arguments;
 mod breakpoints;
 mod call_ids;
 mod envelope;
 mod fields;
+mod forced_tool;
 mod format;
 mod host_betas;
 mod host_fields;
@@ -34,11 +36,13 @@ use crate::scan;
 
 pub(crate) use another_model::adaptive;
 pub use another_model::fit_model;
+pub use arguments::fit_arguments;
 pub use breakpoints::{CachePlan, CacheWords, place_breakpoints};
 pub use call_ids::fit_call_ids;
 pub use envelope::{Envelope, Enveloped, betas, refuse_threads, rewrap};
 pub(crate) use fields::names;
 pub use fields::{Governed, govern};
+pub use forced_tool::let_force;
 pub use format::fit_format;
 pub use host_betas::BetaFate;
 pub use host_fields::{AtHost, fit_host};
@@ -51,6 +55,7 @@ use splice::EditKind;
 pub use splice::{Edit, splice};
 pub use thoughts_back::{fill_thoughts, sign_calls};
 pub use tool_schemas::fit_schemas;
+pub(crate) use tool_schemas::with_portable_patterns;
 pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.

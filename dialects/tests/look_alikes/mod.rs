@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use sluicegate_dialects::hub::{Delta, Event, PartKind, Usage};
 use sluicegate_dialects::observe::ObserverMode;
 use sluicegate_dialects::vendors::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, ReasoningBack, SideOperation, SystemMessages, UsageHabit,
+    CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, OffWord, ReasoningBack, SideOperation, SystemMessages,
+    UsageHabit,
 };
 use sluicegate_dialects::{Dialect, ProviderProfile, verbatim};
 
@@ -104,7 +105,7 @@ fn a_stream_with_any_of_their_habits_is_read_right() {
         }
         assert!(matches!(events.last(), Some(Event::End)), "{name}");
         assert_eq!(text, "It is sunny.", "{name}");
-        assert!(thoughts.is_empty() || thoughts == "Hm.", "{name}");
+        assert!(thoughts == "Hm." || (thoughts.is_empty() && row.thoughts != "reasoning_details"), "{name}");
         let used = Usage { input: 20, output: 9, ..Usage::default() };
         assert_eq!(usage, Some(used), "{name}: what it says last counts, once");
         let takes_tools = !row.fields.contains(&("tools", HostFieldRule::Refuse));
@@ -150,7 +151,10 @@ fn fixtures_have_the_habits_that_their_rows_say() {
         if row.call_ids == CallIds::NineLetters {
             assert!(pieces.iter().all(|piece| piece["id"].as_str().is_none_or(|id| id.len() == 9)), "{name}");
         }
-        let thinks = |chunk: &Value| chunk["choices"][0]["delta"][row.thoughts].is_string();
+        let thinks = |chunk: &Value| {
+            let told = &chunk["choices"][0]["delta"][row.thoughts];
+            told.is_string() || told.is_array()
+        };
         let another = ["reasoning", "reasoning_content"].into_iter().filter(|field| *field != row.thoughts);
         for field in another {
             assert!(chunks.iter().all(|chunk| chunk["choices"][0]["delta"][field].is_null()), "{name}: {field}");
@@ -259,6 +263,7 @@ fn fields(row: &LookAlike) -> String {
     if row.usage != UsageHabit::WhenAsked {
         said.push("`stream_options` dropped".to_owned());
     }
+    said.extend(row.always.iter().map(|(name, json)| format!("`{name}: {json}` in translated calls")));
     if said.is_empty() { "–".to_owned() } else { said.join(", ") }
 }
 
@@ -273,7 +278,15 @@ fn thoughts(row: &LookAlike) -> String {
         Some([]) => "no efforts".to_owned(),
         Some(efforts) => format!("efforts {}", efforts.join(", ")),
     };
-    format!("`{}`{back}; {efforts}", row.thoughts)
+    let own = |(model, efforts): &(&str, &[&str])| format!("; of `{model}…` {}", efforts.join(", "));
+    let own: String = row.model_efforts.iter().map(own).collect();
+    let off = match row.off {
+        None => "",
+        Some(OffWord::Thinking) => "; off by `thinking`",
+        Some(OffWord::EnableThinking) => "; off by `enable_thinking`",
+        Some(OffWord::Reasoning) => "; off by `reasoning`",
+    };
+    format!("`{}`{back}; {efforts}{own}{off}", row.thoughts)
 }
 
 fn habits(row: &LookAlike) -> String {
@@ -310,6 +323,21 @@ fn habits(row: &LookAlike) -> String {
     }
     if !row.schemas {
         said.push("no schemas of the answer".to_owned());
+    }
+    if !row.must_beside_thoughts {
+        said.push("no forced tool while a model thinks".to_owned());
+    }
+    if row.greedy_alone {
+        said.push("no `top_p` beside a `temperature` of 0".to_owned());
+    }
+    if row.reads_arguments {
+        said.push("arguments of calls are JSON objects".to_owned());
+    }
+    if row.typed_schemas {
+        said.push("a type in every schema".to_owned());
+    }
+    if !row.any_pattern {
+        said.push("patterns that every engine compiles".to_owned());
     }
     if row.content_lists {
         said.push("takes lists of texts".to_owned());

@@ -34,6 +34,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A body of which its caller does not say what it is.
 /// The field of an answer's form in Chat Completions.
 const FORM: &str = "response_format";
+/// The choice of a tool.
+const CHOICE: &str = "tool_choice";
 const NOTHING: HeaderValue = HeaderValue::from_static("");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -177,6 +179,7 @@ fn in_its_words(
     let body = foreign_thoughts::left_out(call, dialect, dialect.disown(&body, seen, model));
     let body = if envelope.is_some() { verbatim::say_late_instructions(&body, seen, model) } else { body };
     let body = if envelope.is_some() { verbatim::fit_model(&body, call.model(), model) } else { body };
+    let body = if row.is_none() { dialect.fit_patterns(&body, call.model(), model) } else { body };
     let body = if model == call.model() { body } else { dialect.rename(&body, model) };
     let Governed { body, dropped } = governed(&body, (provider, model), seen)?;
     let body = labelled(marked(body, (call, model), (dialect, provider)), call, at.offer);
@@ -334,13 +337,14 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
     (body, if to == Envelope::Bedrock { Betas::None } else { line.map_or(Betas::None, Betas::Only) })
 }
 
-/// The body with call ids, schemas and a form that the provider takes and thoughts that it demands, under its policy for fields.
+/// The body with call ids, arguments, schemas and a form that the provider takes and thoughts that it demands, under its policy for fields.
 fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
     let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
-    let body = verbatim::fit_schemas(&body, row, model);
+    let body = verbatim::fit_arguments(&verbatim::fit_schemas(&body, row, model), row);
     let body = verbatim::fit_messages(&verbatim::sign_calls(&body, row, model), row, seen);
     let policy = &provider.defaults.fields;
+    let body = verbatim::let_force(&body, row.filter(|_| policy.get(CHOICE) != Some(&FieldAction::Pass)), model);
     let passes = policy.get(FORM) == Some(&FieldAction::Pass);
     let fitted = verbatim::fit_format(&body, row.filter(|_| !passes), model);
     let unsaid = fitted.iter().map(|_| FORM.to_owned()).collect();

@@ -7,6 +7,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
+mod write_choice;
 mod write_parts;
 mod write_settings;
 mod write_system;

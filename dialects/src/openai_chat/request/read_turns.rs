@@ -100,7 +100,7 @@ fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> 
         return Err(at.field("function_call").refuse("is deprecated and not translated; use `tool_calls`"));
     }
     let name = object.text("name", at)?;
-    let details = signatures::taken(&mut object);
+    let details = object.take(signatures::IN_A_LIST).map(signatures::of_list).unwrap_or_default();
     let mut parts = read_thoughts::thoughts(&mut object, at)?;
     let told = parts.iter().any(|part| !matches!(part.content, Content::Thinking { signature: None, .. }));
     let details = if told { Vec::new() } else { details };

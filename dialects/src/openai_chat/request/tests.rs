@@ -384,3 +384,144 @@ fn models_that_reason_are_asked_for_neither_log_probabilities_nor_stop_texts() {
     let passed = asked("gpt-5.1", &[("stop", FieldAction::Pass)]).unwrap();
     assert_eq!(body(&passed)["stop"], json!(["END"]));
 }
+
+fn tool(name: &str, parameters: &Value) -> Tool {
+    Tool::Function {
+        name: name.into(),
+        description: None,
+        parameters: Some(raw(parameters)),
+        strict: None,
+        cache: None,
+        extra: Fields::default(),
+    }
+}
+
+/// A call of a model at a look-alike, and what is said of it there.
+fn at(name: &str, model: &str, change: impl FnOnce(&mut Call)) -> (Value, Vec<String>) {
+    let mut call = call(vec![Message::new(Role::User, vec![Part::text("hi")])]);
+    call.model = model.into();
+    change(&mut call);
+    let profile = ProviderProfile { look_alike: LookAlike::named(name), ..ProviderProfile::default() };
+    let encoded = encode(&call, &profile).unwrap();
+    (body(&encoded), encoded.dropped)
+}
+
+#[test]
+fn thinking_is_turned_off_by_the_word_that_the_provider_has() {
+    let disabled = json!({"thinking": {"type": "disabled"}});
+    for (name, model, said) in [
+        ("DeepSeek", "deepseek-v4-flash", disabled.clone()),
+        ("DeepSeek", "deepseek-chat", json!({})),
+        ("Zhipu", "glm-5.2", disabled.clone()),
+        ("Zhipu", "glm-5.3", json!({})),
+        ("Moonshot", "kimi-k2.6", disabled.clone()),
+        ("Moonshot", "kimi-k3", json!({})),
+        ("MiniMax", "MiniMax-M3", disabled),
+        ("Qwen", "qwen3.7-plus", json!({"enable_thinking": false})),
+        ("Qwen", "qwen-plus", json!({})),
+        ("OpenRouter", "z-ai/glm-5.2", json!({"reasoning": {"enabled": false}})),
+        ("OpenRouter", "anthropic/claude-sonnet-5", json!({"reasoning": {"enabled": false}})),
+        ("OpenRouter", "openai/gpt-5", json!({})),
+        ("Mistral", "mistral-small-2603", json!({"reasoning_effort": "none"})),
+        ("Mistral", "mistral-large-latest", json!({})),
+        ("Groq", "qwen/qwen3-32b", json!({"reasoning_effort": "none"})),
+        ("vLLM", "glm-5.2", json!({})),
+    ] {
+        let (body, dropped) = at(name, model, |call| call.reasoning = Some(Reasoning::Off));
+        for field in ["thinking", "enable_thinking", "reasoning", "reasoning_effort"] {
+            assert_eq!(body.get(field), said.get(field), "{name} {model}");
+        }
+        assert_eq!(dropped.is_empty(), said != json!({}), "{name} {model}: {dropped:?}");
+    }
+}
+
+#[test]
+fn efforts_are_those_that_the_provider_takes_for_the_model() {
+    for (name, model, effort, said) in [
+        ("Zhipu", "glm-5.3", "low", Some("low")),
+        ("Zhipu", "glm-5.2", "low", Some("high")),
+        ("Zhipu", "glm-4.7", "high", None),
+        ("Mistral", "mistral-medium-latest", "medium", Some("high")),
+        ("Mistral", "mistral-large-latest", "medium", None),
+        ("xAI", "grok-4.5", "xhigh", Some("high")),
+        ("xAI", "grok-4.6", "xhigh", Some("xhigh")),
+        ("xAI", "grok-4", "high", None),
+        ("Groq", "qwen/qwen3-32b", "high", None),
+        ("Groq", "openai/gpt-oss-120b", "high", Some("high")),
+    ] {
+        let (body, _) = at(name, model, |call| call.reasoning = Some(Reasoning::Effort(effort.into())));
+        assert_eq!(body.get("reasoning_effort").and_then(Value::as_str), said, "{name} {model}");
+    }
+}
+
+#[test]
+fn a_tool_is_forced_as_the_provider_lets_it_be() {
+    let forced = |name: &str, model: &str, choice: ToolChoice| {
+        at(name, model, |call| {
+            call.tools = ["a", "b"].map(|name| tool(name, &json!({"type": "object", "properties": {}}))).into();
+            call.tool_choice = Some(choice);
+            call.reasoning = Some(Reasoning::Adaptive);
+        })
+    };
+    let named = || ToolChoice::Named("b".into());
+    // One that can rest does.
+    let (body, dropped) = forced("DeepSeek", "deepseek-v4-pro", ToolChoice::Required);
+    assert_eq!((&body["tool_choice"], &body["thinking"]["type"]), (&json!("required"), &json!("disabled")));
+    assert_eq!(dropped, ["thinking"]);
+    let (body, _) = forced("Qwen", "qwen3.7-plus", named());
+    assert_eq!((&body["tool_choice"]["function"]["name"], &body["enable_thinking"]), (&json!("b"), &json!(false)));
+    // Kimi K3 can be made to call the one tool that there is.
+    let (body, _) = forced("Moonshot", "kimi-k3", named());
+    assert_eq!(body["tool_choice"], "required");
+    assert_eq!(body["tools"].as_array().unwrap().len(), 1);
+    assert_eq!(body["tools"][0]["function"]["name"], "b");
+    // Another one that always thinks is asked in words.
+    let (body, dropped) = forced("Moonshot", "kimi-k2.7-code", named());
+    assert_eq!(body["tool_choice"], "auto");
+    assert_eq!(body["messages"][0]["content"], "Answer by calling the tool `b`, and with nothing else.");
+    assert_eq!(dropped, ["tool_choice", "thinking"]);
+    for (name, model) in [("DeepSeek", "deepseek-chat"), ("vLLM", "deepseek-v4-pro"), ("Qwen", "qwen-plus")] {
+        let (body, _) = forced(name, model, ToolChoice::Required);
+        assert_eq!((&body["tool_choice"], body.get("thinking")), (&json!("required"), None), "{name} {model}");
+    }
+}
+
+#[test]
+fn arguments_that_are_no_object_stand_in_one_where_they_may_be_read() {
+    let arguments = |name: Option<&str>| {
+        let mut call = call(Vec::new());
+        let called = ToolCall { id: "a".into(), name: "f".into(), arguments: "{\"a\": ".into() };
+        call.messages = vec![Message::new(Role::Assistant, vec![Part::new(Content::ToolCall(called))])];
+        let profile = ProviderProfile { look_alike: name.and_then(LookAlike::named), ..ProviderProfile::default() };
+        body(&encode(&call, &profile).unwrap())["messages"][0]["tool_calls"][0]["function"]["arguments"].clone()
+    };
+    assert_eq!(arguments(Some("vLLM")), "{\"_unparsed_arguments\":\"{\\\"a\\\": \"}");
+    assert_eq!(arguments(None), "{\"a\": ");
+}
+
+#[test]
+fn thoughts_that_minimax_keeps_apart_go_back_as_they_came() {
+    let thought = Part::new(Content::Thinking { text: "Hm.".into(), signature: None });
+    let (body, dropped) = at("MiniMax", "MiniMax-M3", |call| {
+        call.messages = vec![Message::new(Role::Assistant, vec![thought, Part::text("Hi.")])];
+    });
+    assert_eq!(body["reasoning_split"], true);
+    let detail = json!({"type": "reasoning.text", "id": "reasoning-text-1", "format": "MiniMax-response-v1", "index": 0, "text": "Hm."});
+    assert_eq!((&body["messages"][0]["reasoning_details"], dropped.len()), (&json!([detail]), 0));
+    assert_eq!(body["messages"][0]["content"], "Hi.");
+}
+
+#[test]
+fn what_mistral_refuses_beside_a_temperature_of_0_is_left_out() {
+    let drawn = |name: &str, temperature: f64, top_p: f64| {
+        let (body, dropped) = at(name, "mistral-large-latest", |call| {
+            call.sampling.temperature = serde_json::Number::from_f64(temperature);
+            call.sampling.top_p = serde_json::Number::from_f64(top_p);
+        });
+        (body.get("top_p").and_then(Value::as_f64), dropped)
+    };
+    assert_eq!(drawn("Mistral", 0.0, 0.95), (None, vec!["top_p".to_owned()]));
+    assert_eq!(drawn("Mistral", 0.0, 1.0), (Some(1.0), vec![]));
+    assert_eq!(drawn("Mistral", 0.5, 0.95), (Some(0.95), vec![]));
+    assert_eq!(drawn("Groq", 0.0, 0.95), (Some(0.95), vec![]));
+}

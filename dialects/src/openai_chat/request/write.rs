@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::write_parts::type_of;
 use super::writer::RequestWriter;
-use super::{schema, write_settings, write_system, write_turns};
+use super::{schema, write_choice, write_settings, write_system, write_turns};
 use crate::codec::{Encoded, ProviderProfile, Refusal, no_threads, no_tool_to_call};
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Fields, Tool, ToolChoice};
@@ -28,7 +28,7 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         system,
         messages,
         tools,
-        tool_choice,
+        tool_choice: _,
         parallel_tools,
         max_tokens: _,
         sampling: _,
@@ -45,15 +45,17 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     writer.json.text_field("model", model);
     writer.json.open_field("messages", b'[');
     let told = write_settings::told_format(call, &writer);
-    write_system::system(system, messages, told.words.as_deref(), &mut writer)?;
+    let choice = write_choice::told_choice(call, &writer);
+    let words = write_choice::joined([choice.words, told.words]);
+    write_system::system(system, messages, words.as_deref(), &mut writer)?;
     write_turns::messages(messages, &mut writer)?;
     if writer.json.is_bare() {
         return Err(ROOT.field("messages").refuse("at least one message with content is required"));
     }
     writer.json.close(b']');
-    let tools = write_tools(tools, &mut writer)?;
+    let tools = write_tools(tools, choice.alone, &mut writer)?;
     // OpenAI refuses both where there are no tools; other dialects' callers may set them all the same.
-    match tool_choice {
+    match choice.field {
         Some(choice) if !writer.cross_dialect || tools => write_tool_choice(choice, &mut writer.json),
         Some(choice) if choice.is_a_must() => return Err(no_tool_to_call()),
         Some(_) | None => {}
@@ -64,13 +66,13 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
     let clamped = write_settings::max_tokens(call, &mut writer);
     write_settings::sampling(call, &mut writer);
     write_settings::stops(stop, &mut writer)?;
-    if told.is_lost {
-        writer.drop("response_format");
-    }
+    let lost = [("tool_choice", choice.is_lost), ("response_format", told.is_lost)];
+    lost.into_iter().filter(|(_, is_lost)| *is_lost).for_each(|(name, _)| writer.drop(name));
     if let Some(format) = told.field {
         write_settings::format(format, &mut writer);
     }
-    write_settings::reasoning(call, tools, &mut writer);
+    write_settings::reasoning(call, (tools, choice.rests), &mut writer);
+    write_settings::always(&mut writer);
     write_end_user(end_user.as_deref(), &mut writer);
     write_stream(*stream, extra, &mut writer);
     write_extra(extra, &mut writer)?;
@@ -88,8 +90,8 @@ pub(crate) fn all_tools_are_taken(tools: &[Tool]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Writes the tools; `false`: there are none.
-fn write_tools(tools: &[Tool], writer: &mut RequestWriter<'_>) -> Result<bool, Refusal> {
+/// Writes the tools, or the one of them that is to stand `alone`; `false`: there are none.
+fn write_tools(tools: &[Tool], alone: Option<&str>, writer: &mut RequestWriter<'_>) -> Result<bool, Refusal> {
     const LIST: Path<'static> = ROOT.field("tools");
     if writer.cross_dialect && !writer.profile.compatible() {
         all_tools_are_taken(tools)?;
@@ -98,6 +100,7 @@ fn write_tools(tools: &[Tool], writer: &mut RequestWriter<'_>) -> Result<bool, R
     for (index, tool) in tools.iter().enumerate() {
         let at = LIST.index(index);
         match tool {
+            Tool::Function { name, .. } if alone.is_some_and(|alone| alone != name) => continue,
             Tool::Function { .. } | Tool::Other { dialect: Dialect::OpenAiChat, .. } => {}
             Tool::Other { dialect: _, raw } if writer.profile.server_tools.leaves_out(raw) => {
                 writer.drop(at);
@@ -162,7 +165,8 @@ fn write_parameters(parameters: &RawValue, writer: &mut RequestWriter<'_>) {
     if !writer.cross_dialect {
         writer.json.raw_field("parameters", parameters);
     } else {
-        writer.json.raw_field("parameters", &schema::whole(parameters));
+        let parameters = writer.compiled(schema::whole(parameters));
+        writer.json.raw_field("parameters", &parameters);
     }
 }
 

@@ -1,14 +1,16 @@
 //! Writes a request's settings: how long the answer may be, how it is drawn and shaped, how much the model may think.
 
-use super::schema;
 use std::borrow::Cow;
 
+use serde_json::Number;
+
+use super::schema;
 use super::writer::RequestWriter;
 use crate::codec::Refusal;
 use crate::format_in_words::{in_words, says_json};
 use crate::hub::{Call, Format, Reasoning, Sampling, Tool};
 use crate::schema_refs;
-use crate::vendors::{self, Beside, FieldAction};
+use crate::vendors::{self, Beside, FieldAction, OffWord};
 
 /// Writes the token limit. Gives what it was brought down to, where the caller asked for more than the model answers with.
 pub(super) fn max_tokens(call: &Call, writer: &mut RequestWriter<'_>) -> Option<u64> {
@@ -47,9 +49,17 @@ pub(super) fn stops(stop: &[String], writer: &mut RequestWriter<'_>) -> Result<(
 pub(super) fn sampling(call: &Call, writer: &mut RequestWriter<'_>) {
     let Sampling { temperature, top_p, top_k, seed, frequency_penalty, presence_penalty, choices } = &call.sampling;
     let taken = !writer.cross_dialect || vendors::openai(&call.model).sampling;
+    let temperature = temperature.as_ref().or(writer.profile.default_temperature.as_ref());
+    let is = |number: Option<&Number>, value: f64| number.and_then(Number::as_f64) == Some(value);
+    // At 0 the likeliest word is drawn, whatever the others are.
+    let greedy = writer.cross_dialect && writer.look_alike().is_some_and(|row| row.greedy_alone);
+    let unneeded = greedy && is(temperature, 0.0) && top_p.is_some() && !is(top_p.as_ref(), 1.0);
+    if unneeded {
+        writer.drop("top_p");
+    }
     let numbers = [
-        ("temperature", temperature.as_ref().or(writer.profile.default_temperature.as_ref())),
-        ("top_p", top_p.as_ref()),
+        ("temperature", temperature),
+        ("top_p", top_p.as_ref().filter(|_| !unneeded)),
         ("frequency_penalty", frequency_penalty.as_ref()),
         ("presence_penalty", presence_penalty.as_ref()),
     ];
@@ -119,6 +129,12 @@ pub(super) fn told_format<'a>(call: &'a Call, writer: &RequestWriter<'_>) -> Tol
 /// Writes the answer's shape.
 pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
     let cross_dialect = writer.cross_dialect;
+    let made = match format {
+        Format::Schema { schema, .. } if cross_dialect => {
+            Some(writer.compiled(schema::form(schema).unwrap_or_else(|| schema_refs::rooted(schema))))
+        }
+        Format::Schema { .. } | Format::Json => None,
+    };
     let json = &mut writer.json;
     json.open_field("response_format", b'{');
     match format {
@@ -131,10 +147,7 @@ pub(super) fn format(format: &Format, writer: &mut RequestWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            let schema = match cross_dialect {
-                true => schema::form(schema).unwrap_or_else(|| schema_refs::rooted(schema)),
-                false => Cow::Borrowed(&**schema),
-            };
+            let schema = made.unwrap_or(Cow::Borrowed(&**schema));
             json.raw_field("schema", &schema);
             if let Some(strict) = strict {
                 // Another dialect's schema may be outside what OpenAI is strict about, and would be refused.
@@ -155,8 +168,8 @@ pub(crate) fn effort_of_budget(tokens: u64) -> &'static str {
     }
 }
 
-/// Writes how much the model may think, to one that can be told.
-pub(super) fn reasoning(call: &Call, tools: bool, writer: &mut RequestWriter<'_>) {
+/// Writes how much the model may think, to one that can be told. `rests`: it may not, as a tool is forced.
+pub(super) fn reasoning(call: &Call, (tools, rests): (bool, bool), writer: &mut RequestWriter<'_>) {
     if !writer.cross_dialect {
         return match &call.reasoning {
             Some(Reasoning::Effort(effort)) => writer.json.text_field("reasoning_effort", effort),
@@ -166,39 +179,69 @@ pub(super) fn reasoning(call: &Call, tools: bool, writer: &mut RequestWriter<'_>
             None => {}
         };
     }
-    let wanted = match &call.reasoning {
+    let asked = if rests { Some(&Reasoning::Off) } else { call.reasoning.as_ref() };
+    let wanted = match asked {
         Some(Reasoning::Effort(effort)) => Some(effort.as_str()),
         Some(Reasoning::Budget(tokens)) => Some(effort_of_budget(*tokens)),
         // Without a word the model chooses for itself.
         Some(Reasoning::Off | Reasoning::Adaptive) | None => None,
     };
-    let told = told(call, wanted, tools, writer);
+    let told = told(call, (wanted, asked == Some(&Reasoning::Off)), tools, writer);
     if let Some(effort) = &told {
         writer.json.text_field("reasoning_effort", effort);
     }
+    let is_off = told.is_none() && asked == Some(&Reasoning::Off) && turned_off(writer);
     let unsaid = match &call.reasoning {
         Some(Reasoning::Effort(_)) => {
             told.as_deref().is_none_or(|told| told == "none").then_some("output_config.effort")
         }
         Some(Reasoning::Adaptive) => Some("thinking"),
+        Some(Reasoning::Off) if is_off => None,
         Some(Reasoning::Budget(_) | Reasoning::Off) => told.is_none().then_some("thinking"),
         None => None,
     };
     unsaid.into_iter().for_each(|field| writer.drop(field));
 }
 
+/// Tells a model that thinks unasked not to, by the provider's own word for it; `false`: it has none, or the model can not rest.
+fn turned_off(writer: &mut RequestWriter<'_>) -> bool {
+    let Some(off) = writer.look_alike().and_then(|row| row.off).filter(|off| can_rest(*off, writer.model)) else {
+        return false;
+    };
+    let (name, json) = off.member();
+    writer.json.value_field(name, json);
+    true
+}
+
+/// True if a model that thinks unasked can be told not to. A reseller has models of many vendors, and refuses the word for one that
+/// always thinks.
+fn can_rest(off: OffWord, model: &str) -> bool {
+    let claude = vendors::claude(model);
+    vendors::thinker(model).is_some_and(|thinker| thinker.rests)
+        || (off == OffWord::Reasoning
+            && (vendors::openai(model).efforts.contains(&"none") || (claude.thinks_untold && claude.can_rest)))
+}
+
+/// Writes the fields that the provider is sent with every call of another dialect's.
+pub(super) fn always(writer: &mut RequestWriter<'_>) {
+    let Some(row) = writer.look_alike().filter(|_| writer.cross_dialect) else { return };
+    for (name, json) in row.always {
+        writer.json.value_field(name, json);
+    }
+}
+
 /// The effort that the model is told.
-fn told(call: &Call, wanted: Option<&str>, tools: bool, writer: &RequestWriter<'_>) -> Option<String> {
+fn told(call: &Call, (wanted, off): (Option<&str>, bool), tools: bool, writer: &RequestWriter<'_>) -> Option<String> {
     if let (Some(FieldAction::Pass), Some(wanted)) = (writer.policy("reasoning_effort"), wanted) {
         return Some(wanted.to_owned());
     }
     let model = vendors::openai(&call.model);
-    let known = writer.look_alike().and_then(|row| row.efforts).unwrap_or(model.efforts);
+    let known = writer.look_alike().and_then(|row| row.efforts_of(&call.model)).unwrap_or(model.efforts);
     let rests = known.contains(&"none").then_some("none");
     let must_rest = tools && model.beside_tools == Beside::OnlyNone;
     let effort = match wanted {
         Some(wanted) if !must_rest => vendors::nearest(wanted, known),
-        _ if must_rest || call.reasoning == Some(Reasoning::Off) => rests,
+        _ if must_rest || off => rests,
         _ => None,
     };
     effort.map(str::to_owned)

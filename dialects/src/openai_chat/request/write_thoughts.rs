@@ -4,7 +4,7 @@ use super::writer::RequestWriter;
 use crate::call_id::{LONGEST_IN_CHAT, short};
 use crate::hub::{Content, Message, Part, ToolCall};
 use crate::json::{Path, ROOT};
-use crate::openai_chat::signatures::{IN_A_LIST, googles, is_detail, write_detail};
+use crate::openai_chat::signatures::{IN_A_LIST, googles, is_detail, write_detail, write_plain_detail};
 use crate::vendors::{ReasoningBack, SignaturePlace};
 
 /// Writes the thoughts of a turn. `needed`: it calls tools, or stands among such turns. Signatures and encrypted thoughts
@@ -29,8 +29,10 @@ pub(super) fn thoughts(message: &Message, needed: bool, writer: &mut RequestWrit
         }
     }
     if !texts.is_empty() || (needed && how == ReasoningBack::Required) {
-        let field = writer.look_alike().map_or("reasoning_content", |row| row.thoughts);
-        writer.json.text_field(field, &texts.join("\n\n"));
+        match writer.look_alike().map_or("reasoning_content", |row| row.thoughts) {
+            IN_A_LIST => write_plain_detail(&texts.join("\n\n"), &mut writer.json),
+            field => writer.json.text_field(field, &texts.join("\n\n")),
+        }
     }
 }
 

@@ -323,7 +323,7 @@ fn tool_call((part, signature): (&Part, Option<&str>), at: &Path<'_>, writer: &m
             writer.json.text_field("type", "function");
             writer.json.open_field("function", b'{');
             writer.json.text_field("name", name);
-            writer.json.text_field("arguments", arguments);
+            writer.json.text_field("arguments", &writer.arguments(arguments));
             writer.json.close(b'}');
             if let Some(signature) = signature {
                 writer.json.open_field(ON_A_CALL, b'{');

@@ -1,10 +1,16 @@
 //! The state that a request's writers share: the JSON so far, for whom it is, and what was left out.
 
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::call_arguments::as_object;
 use crate::codec::ProviderProfile;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Fields};
 use crate::json::{Path, Writer};
 use crate::left_out::LeftOut;
+use crate::schema_patterns::portable;
 use crate::vendors::{FieldAction, LookAlike, ReasoningBack, SignaturePlace, SystemMessages};
 
 /// A request being written, and for whom.
@@ -61,6 +67,22 @@ impl<'a> RequestWriter<'a> {
     /// True if it takes a turn of the user's right behind tool results.
     pub(super) fn user_after_results(&self) -> bool {
         !self.cross_dialect || self.look_alike().is_none_or(|row| row.user_after_results)
+    }
+
+    /// A schema of another dialect's as the provider takes it: with those regular expressions alone that it compiles, and with types.
+    pub(super) fn compiled<'s>(&self, schema: Cow<'s, RawValue>) -> Cow<'s, RawValue> {
+        match self.look_alike() {
+            Some(row) => row.schema(schema),
+            None => portable(schema),
+        }
+    }
+
+    /// The arguments of a call: a look-alike may read them, to give them to the model's template, and refuse what is no object.
+    pub(super) fn arguments<'s>(&self, arguments: &'s str) -> Cow<'s, str> {
+        match self.look_alike() {
+            Some(_) if self.cross_dialect => as_object(arguments),
+            _ => Cow::Borrowed(arguments),
+        }
     }
 
     /// The provider's policy for a top-level field.

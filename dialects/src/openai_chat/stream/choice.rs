@@ -66,6 +66,9 @@ impl ChoiceRead {
         } = delta;
         if let Some(text) = [reasoning_content, reasoning].into_iter().flatten().find_map(Text::of) {
             self.text(at, GrowingKind::Thinking, text, out);
+        } else {
+            let alone = reasoning_details.map(signatures::plain_texts).into_iter().flatten();
+            alone.for_each(|text| self.text(at, GrowingKind::Thinking, text, out));
         }
         if let Some(raw) = thinking_blocks {
             wire::thoughts(raw).into_iter().for_each(|thought| self.thought(at, thought, out));

@@ -13,6 +13,7 @@ use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Path, ROOT, Writer};
 use crate::left_out::LeftOut;
 use crate::openai_chat::{all_tools_are_taken, form_schema, is_strict, whole_schema};
+use crate::schema_patterns::portable;
 use crate::schema_refs;
 use crate::spoke::PartPath;
 use crate::vendors::{self, FieldAction};
@@ -138,7 +139,7 @@ fn write_tool(tool: &Tool, at: &Path<'_>, writer: &mut ItemWriter<'_>) {
     }
     writer.json.key("parameters");
     match parameters {
-        Some(parameters) => writer.json.raw(whole_schema(parameters).get()),
+        Some(parameters) => writer.json.raw(portable(whole_schema(parameters)).get()),
         None => writer.json.raw(r#"{"type":"object","properties":{}}"#),
     }
     // Without a word OpenAI would make every schema strict, which changes what is asked for.
@@ -247,7 +248,7 @@ fn text(format: Option<&Format>, extra: &Extra, writer: &mut ItemWriter<'_>) {
             if let Some(text) = description {
                 json.text_field("description", text);
             }
-            let schema = form_schema(schema).unwrap_or_else(|| schema_refs::rooted(schema));
+            let schema = portable(form_schema(schema).unwrap_or_else(|| schema_refs::rooted(schema)));
             json.raw_field("schema", &schema);
             json.value_field("strict", *strict == Some(true) && is_strict(&schema));
             json.close(b'}');

@@ -59,6 +59,28 @@ pub enum SignaturePlace {
     InDetails,
 }
 
+/// The word by which a model that thinks unasked is told not to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffWord {
+    /// `thinking: {"type": "disabled"}`.
+    Thinking,
+    /// `enable_thinking: false`.
+    EnableThinking,
+    /// `reasoning: {"enabled": false}`.
+    Reasoning,
+}
+
+impl OffWord {
+    /// The field, and its JSON.
+    pub(crate) const fn member(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Thinking => ("thinking", r#"{"type":"disabled"}"#),
+            Self::EnableThinking => ("enable_thinking", "false"),
+            Self::Reasoning => ("reasoning", r#"{"enabled":false}"#),
+        }
+    }
+}
+
 /// The fields of messages that a server knows, where it refuses others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageFields {

@@ -7,13 +7,19 @@ use super::habits::SideOperation::{
     Translations,
 };
 use super::habits::{
-    CallHabit, CallIds, KeyUse, MessageFields, PrefillMark, ReasoningBack, SignaturePlace, SystemMessages, UsageHabit,
+    CallHabit, CallIds, KeyUse, MessageFields, OffWord, PrefillMark, ReasoningBack, SignaturePlace, SystemMessages,
+    UsageHabit,
 };
 use super::row::{LookAlike, UNKNOWN};
 
 /// A server with a key and Chat Completions alone.
-const HOSTED: LookAlike =
-    LookAlike { key: KeyUse::Needed, beside_chat: &[], signatures: SignaturePlace::Nowhere, ..UNKNOWN };
+const HOSTED: LookAlike = LookAlike {
+    key: KeyUse::Needed,
+    beside_chat: &[],
+    signatures: SignaturePlace::Nowhere,
+    any_pattern: true,
+    ..UNKNOWN
+};
 
 /// The fields of a call that everybody knows.
 const OF_CALLS: &[&str] = &["id", "type", "function", "custom"];
@@ -43,7 +49,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Groq",
         hosts: &["api.groq.com"],
         base: Some("https://api.groq.com/openai/v1"),
-        source: "console.groq.com/docs/openai, …/docs/batch, …/docs/speech-to-text, …/docs/text-to-speech; github.com/agno-agi/agno/issues/1065 (a form beside tools), github.com/eigent-ai/eigent/issues/1827 (refused fields)",
+        source: "console.groq.com/docs/openai, …/docs/batch, …/docs/speech-to-text, …/docs/text-to-speech; github.com/agno-agi/agno/issues/1065 (a form beside tools), github.com/eigent-ai/eigent/issues/1827 (refused fields), github.com/earendil-works/pi/issues/1745 (Qwen's efforts)",
         beside_chat: &[Files, Speech, Transcriptions, Translations],
         content_lists: true,
         thoughts: "reasoning",
@@ -61,6 +67,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("store", Drop),
             ("prediction", Drop),
         ],
+        model_efforts: &[("qwen/", &["none", "default"])],
         ..HOSTED
     },
     // A turn that calls tools is refused without its thoughts, and empty ones are taken; efforts `high` and `max` (lower
@@ -70,12 +77,16 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "DeepSeek",
         hosts: &["api.deepseek.com"],
         base: Some("https://api.deepseek.com/v1"),
-        source: "api-docs.deepseek.com/guides/thinking_mode, …/api/create-chat-completion, …/guides/chat_prefix_completion",
+        source: "api-docs.deepseek.com/guides/thinking_mode, …/api/create-chat-completion, …/guides/chat_prefix_completion; github.com/deepseek-ai/DeepSeek-V3/issues/1376 (forced tools)",
         reasoning: ReasoningBack::Required,
         prefill_at: Some(("/beta", PrefillMark { field: "prefix", echoes: false })),
         efforts: Some(&["low", "medium", "high", "max"]),
         schemas: false,
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        any_pattern: false,
+        // Models think unless told not to, and refuse a forced tool while they do.
+        off: Some(OffWord::Thinking),
+        must_beside_thoughts: false,
         ..HOSTED
     },
     LookAlike {
@@ -112,6 +123,9 @@ pub(super) const ROWS: [LookAlike; 21] = [
         thoughts: "reasoning",
         signatures: SignaturePlace::InDetails,
         efforts: Some(&["minimal", "low", "medium", "high", "xhigh"]),
+        // It hands schemas on to OpenAI and DeepSeek.
+        any_pattern: false,
+        off: Some(OffWord::Reasoning),
         cache_marks: &["claude", "qwen"],
         ..HOSTED
     },
@@ -186,10 +200,13 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Moonshot",
         hosts: &["api.moonshot.ai", "api.moonshot.cn"],
         base: Some("https://api.moonshot.ai/v1"),
-        source: "platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model, …/guide/use-thinking-effort, …/api/models-overview (sampling); java.agentscope.io/v2/en/integration/model/kimi",
+        source: "platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model, …/guide/use-thinking-effort, …/api/models-overview (sampling); java.agentscope.io/v2/en/integration/model/kimi; github.com/UKGovernmentBEIS/inspect_ai/pull/5152 (forced tools); github.com/MoonshotAI/kimi-cli/issues/1595, github.com/lidge-jun/opencodex/pull/2677 (schemas)",
         reasoning: ReasoningBack::Required,
         efforts: Some(&["low", "high", "max"]),
         fields: &[("temperature", Drop), ("top_p", Drop), ("frequency_penalty", Drop), ("presence_penalty", Drop)],
+        off: Some(OffWord::Thinking),
+        must_beside_thoughts: false,
+        typed_schemas: true,
         ..HOSTED
     },
     // Thoughts are taken back, and not asked for. A call is streamed in pieces only where `tool_stream` says so.
@@ -197,31 +214,42 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Zhipu",
         hosts: &["api.z.ai", "open.bigmodel.cn"],
         base: Some("https://api.z.ai/api/paas/v4"),
-        source: "docs.z.ai/guides/capabilities/thinking-mode, …/capabilities/stream-tool, …/api-reference/image/generate-image, …/api-reference/audio/audio-transcriptions",
+        source: "docs.z.ai/guides/capabilities/thinking-mode, …/capabilities/stream-tool, …/api-reference/image/generate-image, …/api-reference/audio/audio-transcriptions, …/guides/capabilities/thinking; github.com/theopenco/llmgateway/pull/3605 (GLM-5.3, probed)",
         beside_chat: &[Embeddings, ImageGenerations, Transcriptions],
         reasoning: ReasoningBack::Sent,
         efforts: Some(&[]),
         calls: &[CallHabit::Whole],
+        any_pattern: false,
+        // Before 5.2 a model thinks or does not.
+        model_efforts: &[("glm-5.3", &["low", "high", "max"]), ("glm-5.2", &["high", "max"])],
+        off: Some(OffWord::Thinking),
         ..HOSTED
     },
     LookAlike {
         name: "Qwen",
         hosts: &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"],
         base: Some("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
-        source: "help.aliyun.com/en/model-studio/deep-thinking, …/compatibility-of-openai-with-dashscope, …/openai-file-interface, …/context-cache",
+        source: "help.aliyun.com/en/model-studio/deep-thinking, …/compatibility-of-openai-with-dashscope, …/openai-file-interface, …/context-cache; github.com/cloudwego/eino/issues/994 (forced tools)",
         beside_chat: &[Embeddings, Files],
         content_lists: true,
         calls: &[CallHabit::EmptyId],
+        off: Some(OffWord::EnableThinking),
+        must_beside_thoughts: false,
         cache_marks: &["qwen"],
         ..HOSTED
     },
-    // It reads past what it does not take. Older models think between `<think>` and `</think>` in the text itself.
+    // It reads past what it does not take. Models think between `<think>` and `</think>` in the text itself where they are not told to keep
+    // the two apart; the guide wants their thoughts back as they came.
     LookAlike {
         name: "MiniMax",
         hosts: &["api.minimax.io", "api.minimaxi.com"],
         base: Some("https://api.minimax.io/v1"),
-        source: "platform.minimax.io/docs/api-reference/text-openai-api",
+        source: "platform.minimax.io/docs/api-reference/text-openai-api, …/docs/guides/text-m3-function-call; github.com/MiniMax-AI/MiniMax-M2/issues/95 (streams, probed)",
         efforts: Some(&[]),
+        off: Some(OffWord::Thinking),
+        always: &[("reasoning_split", "true")],
+        thoughts: "reasoning_details",
+        reasoning: ReasoningBack::Sent,
         ..HOSTED
     },
     // Fields that it does not know are refused (422, `extra_forbidden`); those it knows are in its SDK (`mistralai` 3.7,
@@ -232,7 +260,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         name: "Mistral",
         hosts: &["api.mistral.ai"],
         base: Some("https://api.mistral.ai/v1"),
-        source: "docs.mistral.ai/api/endpoint/chat; github.com/anomalyco/opencode/issues/1680 (ids); github.com/zed-industries/zed/issues/37021 (order); github.com/langchain-ai/langchain/pull/28846, github.com/SillyTavern/SillyTavern/issues/2557 (prefix); docs.mistral.ai/studio/audio/overview",
+        source: "docs.mistral.ai/api/endpoint/chat; github.com/anomalyco/opencode/issues/1680 (ids); github.com/zed-industries/zed/issues/37021 (order); github.com/langchain-ai/langchain/pull/28846, github.com/SillyTavern/SillyTavern/issues/2557 (prefix); docs.mistral.ai/studio/audio/overview; github.com/anomalyco/models.dev/pull/1986, …/pull/7334 (efforts, probed); github.com/dust-tt/dust/pull/27613 (top_p)",
         // It speaks in JSON, which is no sound.
         beside_chat: &[Embeddings, Transcriptions, Moderations],
         content_lists: true,
@@ -262,6 +290,18 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("audio", Refuse),
             ("web_search_options", Refuse),
         ],
+        // They think only when told to.
+        model_efforts: &[
+            ("mistral-small-2603", &["none", "high"]),
+            ("mistral-small-latest", &["none", "high"]),
+            ("mistral-medium-2604", &["none", "high"]),
+            ("mistral-medium-3-5", &["none", "high"]),
+            ("mistral-medium-3.5", &["none", "high"]),
+            ("mistral-medium-latest", &["none", "high"]),
+            ("zai-glm-5-3", &["low", "high", "max"]),
+            ("zai-glm-5-2", &["none", "high", "max"]),
+        ],
+        greedy_alone: true,
         ..HOSTED
     },
     LookAlike {
@@ -309,6 +349,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
             ("user", Drop),
             ("verbosity", Drop),
         ],
+        any_pattern: false,
         cache_marks: &["claude"],
         ..HOSTED
     },
@@ -357,6 +398,7 @@ pub(super) const ROWS: [LookAlike; 21] = [
         thoughts: "reasoning",
         calls: &[CallHabit::Whole],
         fields: &[("max_completion_tokens", Rename("max_tokens"))],
+        reads_arguments: true,
         ..HOSTED
     },
 ];

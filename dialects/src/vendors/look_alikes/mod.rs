@@ -9,13 +9,19 @@ mod own;
 mod row;
 
 pub use habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, PrefillMark, ReasoningBack, SideOperation,
+    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, OffWord, PrefillMark, ReasoningBack, SideOperation,
     SignaturePlace, SystemMessages, UsageHabit,
 };
 pub use row::LookAlike;
 
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
 use super::gemini::gemini;
 use super::policy::{FieldAction, FieldPolicy};
+use crate::schema_patterns::portable;
+use crate::schema_types::typed;
 use row::UNKNOWN;
 
 impl LookAlike {
@@ -72,6 +78,18 @@ impl LookAlike {
     #[must_use]
     pub fn has(&self, operation: SideOperation) -> bool {
         self.beside_chat.contains(&operation)
+    }
+
+    /// A schema with what it does not take out of it, or said in other words.
+    pub(crate) fn schema<'s>(&self, schema: Cow<'s, RawValue>) -> Cow<'s, RawValue> {
+        let schema = if self.any_pattern { schema } else { portable(schema) };
+        if self.typed_schemas { typed(schema) } else { schema }
+    }
+
+    /// The values of `reasoning_effort` that it takes for this model; `None`: as the table of models says.
+    pub(crate) fn efforts_of(&self, model: &str) -> Option<&'static [&'static str]> {
+        let own = self.model_efforts.iter().find(|(beginning, _)| model.starts_with(beginning));
+        own.map(|(_, efforts)| *efforts).or(self.efforts)
     }
 
     /// True if it hands calls of this model on to Google's API, schemas as they are.

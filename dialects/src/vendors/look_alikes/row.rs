@@ -1,7 +1,7 @@
 //! A row of the tables, and the one of a server of an unknown make.
 
 use super::habits::{
-    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, PrefillMark, ReasoningBack, SideOperation,
+    CallHabit, CallIds, HostFieldRule, KeyUse, MessageFields, OffWord, PrefillMark, ReasoningBack, SideOperation,
     SignaturePlace, SystemMessages, UsageHabit,
 };
 
@@ -33,6 +33,18 @@ pub struct LookAlike {
     pub signatures: SignaturePlace,
     /// The values of `reasoning_effort` that it takes, whichever the model; `None`: as the table of models says.
     pub efforts: Option<&'static [&'static str]>,
+    /// Those that it takes for some of its models, by the beginnings of their names; the first that matches counts, before `efforts`.
+    pub model_efforts: &'static [(&'static str, &'static [&'static str])],
+    /// The word by which a model is told not to think, where it is no effort.
+    pub off: Option<OffWord>,
+    /// True if a tool can be forced while the model thinks.
+    pub must_beside_thoughts: bool,
+    /// Fields that every call of another dialect's is sent with, and their JSON.
+    pub always: &'static [(&'static str, &'static str)],
+    /// True if it refuses `top_p` below 1 beside a `temperature` of 0.
+    pub greedy_alone: bool,
+    /// True if it reads the arguments of calls in a conversation, and refuses a call where they are no JSON object.
+    pub reads_arguments: bool,
     /// The way in which its streams say what was used.
     pub usage: UsageHabit,
     /// The ids of tool calls that it takes.
@@ -55,6 +67,11 @@ pub struct LookAlike {
     pub format_beside_tools: bool,
     /// True if it takes a schema for its answer; else any JSON object is all that can be asked for by a field.
     pub schemas: bool,
+    /// True if it takes any regular expression in a schema, or reads past them; else one that its engine may not compile is said in the
+    /// description.
+    pub any_pattern: bool,
+    /// True if it wants a type of every schema, none beside `anyOf`, and nothing beside a reference.
+    pub typed_schemas: bool,
     /// The rules for top-level fields, in its own words.
     pub fields: &'static [(&'static str, HostFieldRule)],
     /// Words in the names of the models whose prompts are cached where a part is marked with Anthropic's `cache_control`.
@@ -90,6 +107,12 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     // A gateway before Google's models says them so; what is no gateway reads past it.
     signatures: SignaturePlace::OnCalls,
     efforts: None,
+    model_efforts: &[],
+    off: None,
+    must_beside_thoughts: true,
+    always: &[],
+    greedy_alone: false,
+    reads_arguments: false,
     usage: UsageHabit::WhenAsked,
     call_ids: CallIds::Any,
     calls: &[],
@@ -101,6 +124,9 @@ pub(super) const UNKNOWN: LookAlike = LookAlike {
     developer: false,
     format_beside_tools: true,
     schemas: true,
+    // A gateway may have OpenAI behind it.
+    any_pattern: false,
+    typed_schemas: false,
     fields: &[],
     cache_marks: &[],
     idle_seconds: None,
