@@ -150,6 +150,12 @@ impl Claude {
         self.thinking != ThinkingMode::Adaptive || self.sampling != SamplingTaken::None
     }
 
+    /// The window that its prompt and `max_tokens` must fit in together, where it refuses a call that asks for more: those before
+    /// Claude 4.5 do, which are those without schemas; later ones stop where the window ends (platform.claude.com, "Context windows").
+    pub(crate) fn window_of_both(&self) -> Option<u64> {
+        (self.schemas == SchemasKept::Nowhere).then_some(200_000)
+    }
+
     /// True if it can be held to a schema, with its answer and with a strict tool's arguments.
     pub(crate) fn keeps_to_schemas(&self, at_bedrock: bool) -> bool {
         match self.schemas {

@@ -2,6 +2,7 @@
 
 mod cross_dialect;
 mod read;
+mod room;
 mod sampling;
 mod thinking;
 mod tools;

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The value of `max_tokens` when neither the caller nor the pool says: every Claude model can answer with so many.
+/// The value of `max_tokens` when neither the caller nor the pool says, of a model that nobody knows: every Claude model can answer with
+/// so many.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
 /// The least that Anthropic takes as `budget_tokens`.
 const LEAST_BUDGET: u64 = 1024;
@@ -114,6 +115,8 @@ pub(super) enum Thinking {
 /// `max_tokens`, `thinking` and `output_config.effort`, which hang together: thoughts count as answer tokens.
 pub(super) struct Plan<'a> {
     pub(super) max_tokens: u64,
+    /// Set where nobody has said how many tokens: the fewest to ask for beside a prompt that leaves no room for as many.
+    pub(super) least: Option<u64>,
     /// Set where the caller asked for more tokens than the model answers with.
     pub(super) clamped: Option<u64>,
     pub(super) thinking: Option<Thinking>,
@@ -123,7 +126,10 @@ pub(super) struct Plan<'a> {
 /// The number of tokens that are asked for.
 struct Room<'a> {
     call: &'a Call,
-    default: u64,
+    /// Those that the pool says.
+    default: Option<u64>,
+    /// Those that the model answers with, where that is known: other vendors' callers are used to get as many where they say nothing.
+    usual: Option<u64>,
     /// The most that the model answers with, where it is known.
     most: Option<u64>,
 }
@@ -131,9 +137,10 @@ struct Room<'a> {
 impl<'a> Room<'a> {
     fn new(call: &'a Call, profile: &ProviderProfile, model: &Claude, foreign: bool) -> Self {
         let known = profile.max_output.get(&call.model).copied();
-        let default = profile.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+        let usual = known.or(model.max_output).or_else(|| profile.known_output.get(&call.model).copied());
         // A caller of this dialect knows this vendor's limits.
-        Self { call, default, most: known.or_else(|| model.max_output.filter(|_| foreign)) }
+        let most = known.or_else(|| model.max_output.filter(|_| foreign));
+        Self { call, default: profile.default_max_tokens, usual, most }
     }
 
     /// The tokens that the caller allows, as far as the model goes.
@@ -142,10 +149,13 @@ impl<'a> Room<'a> {
     }
 
     fn plan(&self, budget: u64, thinking: Option<Thinking>) -> Plan<'a> {
-        let roomy = if self.default > budget { self.default } else { budget.saturating_add(DEFAULT_MAX_TOKENS) };
-        let asked = self.call.max_tokens.unwrap_or(roomy);
-        let max_tokens = self.most.map_or(asked, |most| most.min(asked));
-        Plan { max_tokens, clamped: (max_tokens < asked).then_some(max_tokens), thinking, effort: None }
+        let beside = |tokens: u64| if tokens > budget { tokens } else { budget.saturating_add(DEFAULT_MAX_TOKENS) };
+        let within = |tokens: u64| self.most.map_or(tokens, |most| most.min(tokens));
+        let said = self.call.max_tokens.or_else(|| self.default.map(beside));
+        let asked = said.unwrap_or_else(|| beside(self.usual.unwrap_or(DEFAULT_MAX_TOKENS)));
+        let max_tokens = within(asked);
+        let least = said.is_none().then(|| within(beside(DEFAULT_MAX_TOKENS)));
+        Plan { max_tokens, least, clamped: (max_tokens < asked).then_some(max_tokens), thinking, effort: None }
     }
 }
 
@@ -254,4 +264,37 @@ pub(super) fn rests(model: &str, thinking: Option<&Thinking>, whole: Option<&Cow
     let told = !off && (whole.is_some() || thinking.is_some());
     let model = vendors::claude(model);
     model.is_known() && !model.may_think(told, off)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn a_caller_without_a_limit_gets_what_the_model_answers_with_where_that_is_known() {
+        let listed = [("claude-of-tomorrow".to_owned(), 200_000)];
+        let said = [("claude-said".to_owned(), 9_000)];
+        let known =
+            ProviderProfile { known_output: listed.into(), max_output: said.into(), ..ProviderProfile::default() };
+        let of_pool = ProviderProfile { default_max_tokens: Some(5_000), ..known.clone() };
+        for (model, effort, tokens, of_pools) in [
+            ("claude-opus-5-5", None, 128_000, 5_000),
+            ("claude-sonnet-4-5-20250929", Some("high"), 64_000, 20_480),
+            ("claude-3-haiku-20240307", None, 4_096, 4_096),
+            ("claude-of-tomorrow", None, 200_000, 5_000),
+            ("claude-said", Some("low"), 9_000, 5_000),
+            ("claude-unheard-of", None, 4_096, 5_000),
+            ("claude-unheard-of", Some("medium"), 12_288, 12_288),
+        ] {
+            let effort = effort.map_or_else(String::new, |effort| format!(r#","reasoning_effort":"{effort}""#));
+            let body = format!(r#"{{"model":"{model}"{effort},"messages":[{{"role":"user","content":"Hi"}}]}}"#);
+            let call = Dialect::OpenAiChat.decode_call(body.as_bytes()).unwrap();
+            for (profile, tokens) in [(&known, tokens), (&of_pool, of_pools)] {
+                let mut writer = BlockWriter::request(Dialect::OpenAiChat, |_, _, _| String::new());
+                let plan = plan(&call, profile, &mut writer).unwrap();
+                assert_eq!(plan.max_tokens, tokens, "{model} {effort}");
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::thinking::{self, Plan, Thinking};
 use super::turns::{self, Conversation, Turn};
-use super::{cross_dialect, sampling, tools};
+use super::{cross_dialect, room, sampling, tools};
 use crate::anthropic_messages::blocks_out::{BlockWriter, Written};
 use crate::codec::{Encoded, ProviderProfile, Refusal};
 use crate::countable;
@@ -50,6 +50,12 @@ struct RequestBody<'a> {
     stream: bool,
     #[serde(flatten)]
     extra: BTreeMap<&'a str, Cow<'a, RawValue>>,
+}
+
+impl RequestBody<'_> {
+    fn to_bytes(&self) -> Result<Vec<u8>, Refusal> {
+        serde_json::to_vec(self).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))
+    }
 }
 
 #[derive(Serialize)]
@@ -130,7 +136,7 @@ pub(crate) fn encode_for(
     writer.server_tools = profile.server_tools;
     let keeps_to_schemas = vendors::claude(model).keeps_to_schemas(at_bedrock) || !writer.cross_dialect();
     let stop = stops(stop, &mut writer);
-    let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
+    let Plan { max_tokens, least, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
     // What is wrong with the conversation is told before what is wrong here.
     let extra = cross_dialect::fields(call, profile, &mut writer);
     let own = extra.as_ref().ok().and_then(|extra| extra.get("thinking"));
@@ -151,7 +157,7 @@ pub(crate) fn encode_for(
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = cross_dialect::end_user(call).map(|user_id| MetadataOut { user_id });
     let choice = tools::write_choice(call, &tools, &writer)?;
-    let body = RequestBody {
+    let mut body = RequestBody {
         model,
         max_tokens,
         system,
@@ -168,10 +174,13 @@ pub(crate) fn encode_for(
         stream: *stream,
         extra,
     };
-    let body =
-        serde_json::to_vec(&body).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))?;
+    let mut written = body.to_bytes()?;
+    if let Some(fewer) = room::beside_prompt(&written, (max_tokens, least), vendors::claude(model).window_of_both()) {
+        body.max_tokens = fewer;
+        written = body.to_bytes()?;
+    }
     let headers = if writer.cross_dialect() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
-    Ok(Encoded { body, dropped: writer.dropped(), headers, clamped })
+    Ok(Encoded { body: written, dropped: writer.dropped(), headers, clamped })
 }
 
 /// The texts that end the answer. Anthropic refuses those of white space alone, which other vendors take.
