@@ -137,6 +137,8 @@ pub(crate) struct Spoke {
     /// `request/write`: what a provider is sent that counts the tokens of a call; `None`: it is asked in its own words
     /// only.
     pub(crate) encode_count: Option<EncodeCall>,
+    /// `for_others`: a caller's call without the words that no other vendor has and that others say the same; `None`: it has none.
+    pub(crate) for_others: fn(&Call) -> Option<Call>,
     /// `place`: how refusals name a part of a turn.
     pub(crate) part_path: PartPath,
     /// `embeddings`: vectors of texts; `None`: it has none.
