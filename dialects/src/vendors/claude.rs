@@ -196,6 +196,13 @@ pub(crate) fn refuses_prefill(model: &str) -> bool {
     model.contains(FAMILY) && !claude(model).takes_prefill()
 }
 
+/// True if it is one of Anthropic's that gives its thoughts without their text unless `thinking.display` asks for it: those since Claude
+/// Opus 4.7, which also refuse budgets, and newer ones (platform.claude.com, "Extended thinking"; github.com/stdapi-ai/stdapi.ai issue 285).
+pub(crate) fn omits_thoughts(model: &str) -> bool {
+    let known = claude(model);
+    model.contains(FAMILY) && !(known.is_known() && known.takes_budgets())
+}
+
 /// The facts known of a model.
 pub(crate) fn claude(model: &str) -> &'static Claude {
     let row_of = |(at, _)| {

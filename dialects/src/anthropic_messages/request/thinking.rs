@@ -32,6 +32,8 @@ const EFFORTS: [(&str, u64, &str); 6] = [
 pub(super) struct ThinkingRead {
     pub(super) format: Option<Format>,
     pub(super) reasoning: Option<Reasoning>,
+    /// True if thoughts are asked to be told.
+    pub(super) told: bool,
     pub(super) thinking: Option<Raw>,
     pub(super) output_config: Option<Raw>,
 }
@@ -44,6 +46,7 @@ pub(super) fn read(top: &mut Object<'_>) -> Result<ThinkingRead, Refusal> {
     if let Some(raw) = top.take("thinking") {
         let (reasoning, whole) = thinking(raw)?;
         thought.reasoning = reasoning;
+        thought.told = whole && raw.get().contains("\"summarized\"");
         thought.thinking = whole.then(|| raw.to_owned());
     }
     let beta = top.take("output_format");
@@ -107,9 +110,26 @@ fn format(raw: &RawValue, at: &Path<'_>) -> Result<Format, Refusal> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Thinking {
-    Enabled { budget_tokens: u64 },
-    Adaptive,
+    Enabled {
+        budget_tokens: u64,
+    },
+    Adaptive {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display: Option<ThoughtDisplay>,
+    },
     Disabled,
+}
+
+impl Thinking {
+    /// As much as the model finds right, told as it is where nobody asks.
+    const ADAPTIVE: Self = Self::Adaptive { display: None };
+}
+
+/// `thinking.display`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ThoughtDisplay {
+    Summarized,
 }
 
 /// `max_tokens`, `thinking` and `output_config.effort`, which hang together: thoughts count as answer tokens.
@@ -167,7 +187,7 @@ pub(super) fn plan<'a>(
 ) -> Result<Plan<'a>, Refusal> {
     let model = vendors::claude(&call.model);
     let room = Room::new(call, profile, model, writer.cross_dialect());
-    Ok(match &call.reasoning {
+    let mut plan = match &call.reasoning {
         None => Plan { effort: effort_of_budget(call).filter(|_| writer.cross_dialect()), ..room.plan(0, None) },
         Some(Reasoning::Off) if writer.cross_dialect() && !model.can_rest => {
             writer.drop_field("reasoning_effort");
@@ -176,15 +196,30 @@ pub(super) fn plan<'a>(
         Some(Reasoning::Off) => room.plan(0, (model.thinking != ThinkingMode::Never).then_some(Thinking::Disabled)),
         Some(Reasoning::Adaptive) if writer.cross_dialect() => by_budget(None, model, &room, writer),
         Some(Reasoning::Budget(n)) if writer.cross_dialect() => by_budget(Some(*n), model, &room, writer),
-        Some(Reasoning::Adaptive) => room.plan(0, Some(Thinking::Adaptive)),
+        Some(Reasoning::Adaptive) => room.plan(0, Some(Thinking::ADAPTIVE)),
         Some(Reasoning::Budget(n)) => room.plan(*n, Some(Thinking::Enabled { budget_tokens: *n })),
         Some(Reasoning::Effort(effort)) if !writer.cross_dialect() => {
             let said = call.extra.fields.contains_key("output_config");
-            let thinking = (!said).then_some(Thinking::Adaptive);
+            let thinking = (!said).then_some(Thinking::ADAPTIVE);
             Plan { effort: Some(effort), ..room.plan(0, thinking) }
         }
         Some(Reasoning::Effort(effort)) => by_effort(effort, model, &room, writer)?,
-    })
+    };
+    if writer.cross_dialect() && call.thoughts_told && vendors::omits_thoughts(&call.model) {
+        plan.thinking = summarized(plan.thinking, call, model);
+    }
+    Ok(plan)
+}
+
+/// The same thinking of a model that tells nothing of it unless it is asked to, for a caller who asks.
+fn summarized(thinking: Option<Thinking>, call: &Call, model: &Claude) -> Option<Thinking> {
+    match thinking {
+        None if !model.thinks_untold || is_forced(call, model) => None,
+        None | Some(Thinking::Adaptive { .. }) => {
+            Some(Thinking::Adaptive { display: Some(ThoughtDisplay::Summarized) })
+        }
+        other @ Some(Thinking::Enabled { .. } | Thinking::Disabled) => other,
+    }
 }
 
 /// The translation of OpenAI's `reasoning_effort`.
@@ -201,7 +236,7 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
     let budget = (most / 2).min(*full);
     Ok(match model.thinking {
         ThinkingMode::Adaptive => {
-            Plan { effort: Some(effort), ..room.plan(*full, (!forced).then_some(Thinking::Adaptive)) }
+            Plan { effort: Some(effort), ..room.plan(*full, (!forced).then_some(Thinking::ADAPTIVE)) }
         }
         ThinkingMode::Budget if !forced && budget >= LEAST_BUDGET && may_think(&room.call.messages) => {
             room.plan(budget, Some(Thinking::Enabled { budget_tokens: budget }))
@@ -222,7 +257,7 @@ fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &
     let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
     let tokens = budget.unwrap_or_else(|| USUAL.min(most / 2)).min(most.saturating_sub(1));
     match model.thinking {
-        ThinkingMode::Adaptive => room.plan(budget.unwrap_or(0), (!forced).then_some(Thinking::Adaptive)),
+        ThinkingMode::Adaptive => room.plan(budget.unwrap_or(0), (!forced).then_some(Thinking::ADAPTIVE)),
         ThinkingMode::Budget if !forced && tokens >= LEAST_BUDGET && may_think(&room.call.messages) => {
             room.plan(tokens, Some(Thinking::Enabled { budget_tokens: tokens }))
         }
@@ -295,6 +330,44 @@ mod tests {
                 let plan = plan(&call, profile, &mut writer).unwrap();
                 assert_eq!(plan.max_tokens, tokens, "{model} {effort}");
             }
+        }
+    }
+
+    #[test]
+    fn who_asks_for_thoughts_is_told_them_by_models_that_leave_them_out() {
+        let (summarized, adaptive) = (r#"{"type":"adaptive","display":"summarized"}"#, r#"{"type":"adaptive"}"#);
+        let responses = r#"{"model":"m","input":"Hi","reasoning":{"effort":"low","summary":"auto"}}"#.to_owned();
+        let contents = r#""contents":[{"parts":[{"text":"Hi"}]}]"#;
+        let gemini = |told: bool| {
+            format!(
+                r#"{{{contents},"generationConfig":{{"thinkingConfig":{{"thinkingLevel":"low","includeThoughts":{told}}}}}}}"#
+            )
+        };
+        let converse = |display: &str| {
+            let thinking = format!(r#"{{"thinking":{{"type":"adaptive"{display}}}}}"#);
+            format!(
+                r#"{{"messages":[{{"role":"user","content":[{{"text":"Hi"}}]}}],"additionalModelRequestFields":{thinking}}}"#
+            )
+        };
+        for (dialect, body, model, thinking) in [
+            (Dialect::OpenAiResponses, responses.clone(), "claude-opus-5-5", summarized),
+            (Dialect::OpenAiResponses, responses.clone(), "claude-opus-4-7", summarized),
+            (Dialect::OpenAiResponses, responses.clone(), "claude-of-tomorrow", summarized),
+            (Dialect::OpenAiResponses, responses.clone(), "claude-opus-4-6", adaptive),
+            (Dialect::OpenAiResponses, responses.clone(), "glm-5", adaptive),
+            (Dialect::OpenAiResponses, responses.replace(r#""effort":"low","#, ""), "claude-sonnet-5", summarized),
+            (Dialect::OpenAiResponses, responses.replace(r#""effort":"low","#, ""), "claude-opus-4-7", "null"),
+            (Dialect::OpenAiResponses, responses.replace(r#","summary":"auto""#, ""), "claude-opus-5", adaptive),
+            (Dialect::Gemini, gemini(true), "claude-sonnet-5", summarized),
+            (Dialect::Gemini, gemini(false), "claude-sonnet-5", adaptive),
+            (Dialect::BedrockConverse, converse(r#","display":"summarized""#), "claude-opus-4-8", summarized),
+            (Dialect::BedrockConverse, converse(""), "claude-opus-4-8", adaptive),
+        ] {
+            let mut call = dialect.decode_call(body.as_bytes()).unwrap();
+            model.clone_into(&mut call.model);
+            let mut writer = BlockWriter::request(dialect, |_, _, _| String::new());
+            let plan = plan(&call, &ProviderProfile::default(), &mut writer).unwrap();
+            assert_eq!(serde_json::to_string(&plan.thinking).unwrap(), thinking, "{model} {body}");
         }
     }
 }

@@ -127,6 +127,7 @@ pub(crate) fn encode_for(
         stop,
         format,
         reasoning: _,
+        thoughts_told: _,
         stream,
         stream_usage: _,
         end_user: _,
