@@ -138,9 +138,11 @@ struct WireDelta<'a> {
 }
 
 #[derive(Deserialize)]
-struct WireClosing {
+struct WireClosing<'a> {
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
+    #[serde(borrow)]
+    stop_details: Option<&'a RawValue>,
 }
 
 /// The event that a stream mostly consists of, where it stands as its vendor writes it: which block goes on, and its text,
@@ -191,11 +193,8 @@ impl MessagesReader {
             }
             "message_delta" => {
                 self.used(said.usage, out);
-                if let Some(WireClosing { stop_reason: Some(word), stop_sequence }) =
-                    said.delta.map(read).transpose()?
-                {
-                    self.finished = true;
-                    out.push(Event::Finish { choice: 0, stop: self.stop(&word, stop_sequence) });
+                if let Some(closing) = said.delta.map(read).transpose()? {
+                    self.close(closing, out);
                 }
             }
             "message_stop" if !self.started => return Err(Malformed::new("the stream holds no answer")),
@@ -215,6 +214,20 @@ impl MessagesReader {
             _ => out.extend(foreign(kind.as_bytes(), data)),
         }
         Ok(())
+    }
+
+    /// Says why the answer ended, and first the words of a refusal that are all there is.
+    fn close(&mut self, closing: WireClosing<'_>, out: &mut Vec<Event>) {
+        let WireClosing { stop_reason: Some(word), stop_sequence, stop_details } = closing else { return };
+        let stop = self.stop(&word, stop_sequence);
+        if let Some(text) = stop::explanation(&stop, stop_details).filter(|_| !self.begun && !self.finished) {
+            let (choice, part) = (0, 0);
+            out.push(Event::PartStart { choice, part, kind: PartKind::Refusal });
+            out.push(Event::Delta { choice, part, delta: Delta::Text(text) });
+            out.push(Event::PartEnd { choice, part });
+        }
+        self.finished = true;
+        out.push(Event::Finish { choice: 0, stop });
     }
 
     /// The provider failed.
