@@ -215,6 +215,10 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     fn tier(&self) -> ServiceTier {
         ServiceTier::Unsaid
     }
+    /// True if the usage, where there is any, was said at the answer's beginning alone.
+    fn usage_is_early(&self) -> bool {
+        false
+    }
     /// The word that a guardrail has had in the answer. It is known before the event that says why the answer ended.
     fn guardrail(&self) -> GuardrailWord {
         GuardrailWord::Never

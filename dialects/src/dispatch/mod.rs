@@ -513,6 +513,12 @@ impl StreamDecoder {
         self.0.tier()
     }
 
+    /// True if the usage, where there is any, was said at the answer's beginning alone: how long the answer would be nobody knew then.
+    #[must_use]
+    pub fn usage_is_early(&self) -> bool {
+        self.0.usage_is_early()
+    }
+
     /// The word that a guardrail has had in the answer.
     pub(crate) fn guardrail(&self) -> GuardrailWord {
         self.0.guardrail()

@@ -57,6 +57,10 @@ impl DecodeStream for MessagesDecoder {
     fn is_finished(&self) -> bool {
         self.reader.finished
     }
+
+    fn usage_is_early(&self) -> bool {
+        self.reader.usage_is_early()
+    }
 }
 
 /// The answer as far as it has been read.
@@ -64,6 +68,8 @@ impl DecodeStream for MessagesDecoder {
 pub(crate) struct MessagesReader {
     open: Vec<OpenBlock>,
     tally: MessagesUsage,
+    /// True if an event behind the answer's beginning has said how long it is.
+    counted: bool,
     started: bool,
     /// True if a block has begun.
     begun: bool,
@@ -192,6 +198,7 @@ impl MessagesReader {
                 self.used(start.usage, out);
             }
             "message_delta" => {
+                self.counted |= said.usage.as_ref().is_some_and(MessagesUsage::counts_output);
                 self.used(said.usage, out);
                 if let Some(closing) = said.delta.map(read).transpose()? {
                     self.close(closing, out);
@@ -240,6 +247,11 @@ impl MessagesReader {
     /// True if the answer has said why it ended.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    /// True if the usage was said at the answer's beginning alone.
+    pub(crate) fn usage_is_early(&self) -> bool {
+        !self.counted
     }
 
     /// The body came to its clean end.
