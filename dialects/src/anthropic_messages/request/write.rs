@@ -53,6 +53,19 @@ struct RequestBody<'a> {
 }
 
 impl RequestBody<'_> {
+    /// The body on the wire, which asks for fewer tokens, down to `least`, where its prompt leaves no room for as many.
+    fn within_window(mut self, least: Option<u64>) -> Result<Vec<u8>, Refusal> {
+        let written = self.to_bytes()?;
+        let window = vendors::claude(self.model).window_of_both();
+        match room::beside_prompt(&written, (self.max_tokens, least), window) {
+            None => Ok(written),
+            Some(fewer) => {
+                self.max_tokens = fewer;
+                self.to_bytes()
+            }
+        }
+    }
+
     fn to_bytes(&self) -> Result<Vec<u8>, Refusal> {
         serde_json::to_vec(self).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))
     }
@@ -158,7 +171,7 @@ pub(crate) fn encode_for(
     let output_config = (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format });
     let metadata = cross_dialect::end_user(call).map(|user_id| MetadataOut { user_id });
     let choice = tools::write_choice(call, &tools, &writer)?;
-    let mut body = RequestBody {
+    let body = RequestBody {
         model,
         max_tokens,
         system,
@@ -175,13 +188,8 @@ pub(crate) fn encode_for(
         stream: *stream,
         extra,
     };
-    let mut written = body.to_bytes()?;
-    if let Some(fewer) = room::beside_prompt(&written, (max_tokens, least), vendors::claude(model).window_of_both()) {
-        body.max_tokens = fewer;
-        written = body.to_bytes()?;
-    }
     let headers = if writer.cross_dialect() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
-    Ok(Encoded { body: written, dropped: writer.dropped(), headers, clamped })
+    Ok(Encoded { body: body.within_window(least)?, dropped: writer.dropped(), headers, clamped })
 }
 
 /// The texts that end the answer. Anthropic refuses those of white space alone, which other vendors take.
