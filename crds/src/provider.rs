@@ -363,7 +363,7 @@ pub struct Model {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Defaults {
-    /// The most tokens to answer with. Left out: the provider's own default (Anthropic has none and needs one: then 4096).
+    /// The most tokens to answer with. Left out: the provider's own default (Anthropic has none: the most of the model, else 4096).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: Option<u32>,

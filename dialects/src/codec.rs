@@ -140,6 +140,8 @@ pub struct ProviderProfile {
     /// The most tokens that its models answer with, by the provider's own names of them. What is not here is as the
     /// tables in `vendors` say.
     pub max_output: BTreeMap<String, u64>,
+    /// The same, as a price list says it: nobody is held to it, but a caller who names no limit may be answered with as many.
+    pub known_output: BTreeMap<String, u64>,
     /// The policy for top-level fields that a rule of the translation would leave out, or refuse.
     pub fields: FieldPolicy,
     /// The policy for tools that a vendor runs itself where the provider has none.

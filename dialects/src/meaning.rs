@@ -41,6 +41,7 @@ fn write(call: &Call, out: &mut Vec<u8>) -> Option<()> {
         stop,
         format: None,
         reasoning: None,
+        thoughts_told: false,
         stream: _,
         stream_usage: _,
         end_user: None,

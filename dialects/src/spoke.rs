@@ -137,6 +137,8 @@ pub(crate) struct Spoke {
     /// `request/write`: what a provider is sent that counts the tokens of a call; `None`: it is asked in its own words
     /// only.
     pub(crate) encode_count: Option<EncodeCall>,
+    /// `for_others`: a caller's call without the words that no other vendor has and that others say the same; `None`: it has none.
+    pub(crate) for_others: fn(&Call) -> Option<Call>,
     /// `place`: how refusals name a part of a turn.
     pub(crate) part_path: PartPath,
     /// `embeddings`: vectors of texts; `None`: it has none.
@@ -212,6 +214,10 @@ pub(crate) trait DecodeStream: std::fmt::Debug + Send {
     /// The service tier that answers, where the stream says it before and beside its usage.
     fn tier(&self) -> ServiceTier {
         ServiceTier::Unsaid
+    }
+    /// True if the usage, where there is any, was said at the answer's beginning alone.
+    fn usage_is_early(&self) -> bool {
+        false
     }
     /// The word that a guardrail has had in the answer. It is known before the event that says why the answer ended.
     fn guardrail(&self) -> GuardrailWord {

@@ -7,6 +7,7 @@ mod blocks_in;
 mod blocks_out;
 pub(crate) mod error;
 pub(crate) mod fold;
+mod for_others;
 mod models;
 mod observe;
 mod peek;
@@ -64,6 +65,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     encode_count: Some(request::encode_counted),
     embeddings: None,
     rename: None,
+    for_others: for_others::for_others,
     part_path: place::part_path,
     words: place::WORDS,
     thoughts: Some(&thoughts::PLACES),

@@ -45,6 +45,7 @@ fn observe_named(observed: &mut Observed, name: &[u8], data: &[u8]) {
         b"message_start" => {
             if let Ok(ObservedStart { message: ObservedUsage { usage: Some(counts) } }) = serde_json::from_slice(data) {
                 count(observed, counts);
+                observed.usage_is_early = true;
             }
         }
         b"message_delta" => {
@@ -53,6 +54,7 @@ fn observe_named(observed: &mut Observed, name: &[u8], data: &[u8]) {
                 observed.answer(0, true);
             }
             if let Ok(ObservedUsage { usage: Some(counts) }) = serde_json::from_slice(data) {
+                observed.usage_is_early &= !counts.counts_output();
                 count(observed, counts);
             }
         }

@@ -41,7 +41,7 @@ fn read(top: &mut Object<'_>) -> Result<(String, String, Choice, Used), Refusal>
     const CONTENT: Path<'static> = ROOT.field("content");
     let blocks = top.list("content", &ROOT)?.ok_or_else(|| CONTENT.refuse("the field is required"))?;
     let parts = blocks.iter().enumerate().map(|(i, raw)| blocks_in::read(raw, &CONTENT.index(i)));
-    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
     let reason = top.text("stop_reason", &ROOT)?;
     let sequence = top.text("stop_sequence", &ROOT)?;
     let stop = match reason.map_or(Stop::End, |reason| stop::read(&reason, sequence)) {
@@ -49,6 +49,11 @@ fn read(top: &mut Object<'_>) -> Result<(String, String, Choice, Used), Refusal>
         Stop::End if calls(&parts) => Stop::Tools,
         stop => stop,
     };
+    // The details stay among the rest, for callers of the same dialect.
+    if parts.is_empty() {
+        let details = top.members().find(|(name, _)| *name == "stop_details").map(|(_, raw)| raw);
+        parts.extend(stop::explanation(&stop, details).map(|text| Part::new(Content::Refusal(text))));
+    }
     let usage = used(top)?;
     Ok((id, model, Choice { parts, stop, logprobs: None, extra: Fields::new() }, usage))
 }

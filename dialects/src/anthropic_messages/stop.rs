@@ -1,6 +1,22 @@
 //! The reasons why an answer ends: one table, read in both directions.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::hub::Stop;
+
+/// `stop_details`, as far as others have words for it.
+#[derive(Deserialize)]
+struct StopDetails {
+    explanation: Option<String>,
+}
+
+/// The words in which a refusal says why, which is all that an answer of nothing else says; `None`: there are none.
+pub(super) fn explanation(stop: &Stop, details: Option<&RawValue>) -> Option<String> {
+    let details = details.filter(|_| *stop == Stop::Refusal)?;
+    let StopDetails { explanation } = serde_json::from_str(details.get()).ok()?;
+    explanation.filter(|text| !text.trim().is_empty())
+}
 
 /// Reads `stop_reason` with the `stop_sequence` beside it.
 pub(super) fn read(reason: &str, sequence: Option<String>) -> Stop {

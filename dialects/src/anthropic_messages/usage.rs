@@ -222,6 +222,11 @@ impl MessagesUsage {
         }
     }
 
+    /// True if it says how long the answer is.
+    pub(super) fn counts_output(&self) -> bool {
+        self.output_tokens.is_some_and(|tokens| tokens > 0)
+    }
+
     /// In the hub's words.
     pub(crate) fn usage(&self) -> Usage {
         let cached_input = self.cache_read_input_tokens.unwrap_or(0);

@@ -68,6 +68,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     encode_count: None,
     embeddings: None,
     rename: None,
+    for_others: |_| None,
     part_path: place::part_path,
     words: place::WORDS,
     thoughts: Some(&thoughts::PLACES),

@@ -36,6 +36,10 @@ impl DecodeStream for InvokeDecoder {
         self.reader.inner.is_finished()
     }
 
+    fn usage_is_early(&self) -> bool {
+        self.reader.inner.usage_is_early()
+    }
+
     fn guardrail(&self) -> GuardrailWord {
         if self.reader.spoken { GuardrailWord::Spoken } else { GuardrailWord::Unsaid }
     }

@@ -58,6 +58,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     encode_count: None,
     embeddings: Some(&embeddings::EMBEDDINGS),
     rename: None,
+    for_others: |_| None,
     part_path: place::part_path,
     words: place::WORDS,
     thoughts: None,

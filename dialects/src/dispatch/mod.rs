@@ -146,8 +146,15 @@ impl Dialect {
     /// The call holds what the dialect has no word for.
     pub fn encode_call(self, call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         let caller = call.extra.dialect.spoke();
-        let encoded = (self.spoke().encode_call)(call, profile, caller.part_path);
+        let told = self.told(call);
+        let encoded = (self.spoke().encode_call)(told.as_ref().unwrap_or(call), profile, caller.part_path);
         if self == call.extra.dialect { encoded } else { encoded.map_err(|refusal| refusal.in_words(caller.words)) }
+    }
+
+    /// The call without words of the caller's dialect that say what others' say, too; `None`: it has none, or a kin is told it.
+    fn told(self, call: &Call) -> Option<Call> {
+        let caller = call.extra.dialect;
+        if self.is_kin(caller) { None } else { (caller.spoke().for_others)(call) }
     }
 
     /// True if a provider counts the tokens of a call that came in another dialect.
@@ -164,7 +171,9 @@ impl Dialect {
         let encode = self.spoke().encode_count;
         let encode = encode.ok_or_else(|| Refusal::body("this provider counts no tokens for another dialect"))?;
         let caller = call.extra.dialect.spoke();
-        encode(call, profile, caller.part_path).map_err(|refusal| refusal.in_words(caller.words))
+        let told = self.told(call);
+        encode(told.as_ref().unwrap_or(call), profile, caller.part_path)
+            .map_err(|refusal| refusal.in_words(caller.words))
     }
 
     /// A count of tokens in the words of another dialect; `None`: there is none in the answer.
@@ -515,6 +524,12 @@ impl StreamDecoder {
     #[must_use]
     pub fn tier(&self) -> ServiceTier {
         self.0.tier()
+    }
+
+    /// True if the usage, where there is any, was said at the answer's beginning alone: how long the answer would be nobody knew then.
+    #[must_use]
+    pub fn usage_is_early(&self) -> bool {
+        self.0.usage_is_early()
     }
 
     /// The word that a guardrail has had in the answer.

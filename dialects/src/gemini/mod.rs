@@ -69,6 +69,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     encode_count: Some(request::count_tokens),
     embeddings: Some(&embeddings::EMBEDDINGS),
     rename: Some(embeddings::renamed),
+    for_others: |_| None,
     part_path: place::part_path,
     words: place::WORDS,
     thoughts: Some(&signature::PLACES),

@@ -47,6 +47,8 @@ pub struct Call {
     pub format: Option<Format>,
     /// The thinking that the model may do first.
     pub reasoning: Option<Reasoning>,
+    /// True if the caller asks to be told of the thoughts, or a summary of them, where that has to be asked for.
+    pub thoughts_told: bool,
     /// True if the answer is streamed.
     pub stream: bool,
     /// True if the caller asked for usage in the stream (always so in dialects that always send it).

@@ -215,6 +215,12 @@ impl StreamObserver {
         self.observed.usage.map(|usage| Usage { tier: usage.tier.or(self.observed.tier), ..usage })
     }
 
+    /// True if the usage was said at the answer's beginning alone: how long the answer would be nobody knew then.
+    #[must_use]
+    pub fn usage_is_early(&self) -> bool {
+        self.observed.usage_is_early
+    }
+
     /// The service tier that answers, as far as the provider has said it.
     #[must_use]
     pub fn tier(&self) -> ServiceTier {

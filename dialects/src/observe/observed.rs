@@ -19,6 +19,8 @@ pub(crate) const COUNTS: usize = 15;
 pub(crate) struct Observed {
     /// The usage, by what the provider has said so far.
     pub(crate) usage: Option<Usage>,
+    /// True if the usage was said at the answer's beginning alone, before anybody could know it.
+    pub(crate) usage_is_early: bool,
     /// The service tier, where it is said beside the usage.
     pub(crate) tier: ServiceTier,
     /// Counts that a dialect says in several events, in an order of its own.
@@ -55,6 +57,7 @@ impl Observed {
     pub(super) fn new(text_key: &'static str) -> Self {
         Self {
             usage: None,
+            usage_is_early: false,
             tier: ServiceTier::Unsaid,
             counts: [None; COUNTS],
             first_token: false,

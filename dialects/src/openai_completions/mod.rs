@@ -52,6 +52,7 @@ pub(crate) static SPOKE: Spoke = Spoke {
     encode_count: None,
     embeddings: None,
     rename: None,
+    for_others: |_| None,
     part_path: |_, _, _| "prompt".to_owned(),
     words: &[("messages", "prompt")],
     thoughts: None,

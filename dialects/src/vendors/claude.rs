@@ -150,6 +150,12 @@ impl Claude {
         self.thinking != ThinkingMode::Adaptive || self.sampling != SamplingTaken::None
     }
 
+    /// The window that its prompt and `max_tokens` must fit in together, where it refuses a call that asks for more: those before
+    /// Claude 4.5 do, which are those without schemas; later ones stop where the window ends (platform.claude.com, "Context windows").
+    pub(crate) fn window_of_both(&self) -> Option<u64> {
+        (self.schemas == SchemasKept::Nowhere).then_some(200_000)
+    }
+
     /// True if it can be held to a schema, with its answer and with a strict tool's arguments.
     pub(crate) fn keeps_to_schemas(&self, at_bedrock: bool) -> bool {
         match self.schemas {
@@ -188,6 +194,13 @@ const FAMILY: &str = "claude-";
 /// True if it is one of Anthropic's that refuses a last turn of its own. Another vendor's behind the same dialect may take one.
 pub(crate) fn refuses_prefill(model: &str) -> bool {
     model.contains(FAMILY) && !claude(model).takes_prefill()
+}
+
+/// True if it is one of Anthropic's that gives its thoughts without their text unless `thinking.display` asks for it: those since Claude
+/// Opus 4.7, which also refuse budgets, and newer ones (platform.claude.com, "Extended thinking"; github.com/stdapi-ai/stdapi.ai issue 285).
+pub(crate) fn omits_thoughts(model: &str) -> bool {
+    let known = claude(model);
+    model.contains(FAMILY) && !(known.is_known() && known.takes_budgets())
 }
 
 /// The facts known of a model.

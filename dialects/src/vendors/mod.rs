@@ -17,7 +17,7 @@ pub(crate) use attribution::without_attribution;
 pub(crate) use bedrock::{
     BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock, bedrock_mark, openais_name,
 };
-pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude, refuses_prefill};
+pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude, omits_thoughts, refuses_prefill};
 pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};
 pub use look_alikes::{
     CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, OffWord, PrefillMark, ReasoningBack,

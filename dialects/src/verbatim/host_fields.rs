@@ -16,7 +16,7 @@ use super::envelope::Envelope;
 use super::fields::names;
 use super::splice::{Edit, splice};
 use crate::codec::Refusal;
-use crate::json_places::elements;
+use crate::json_places::{elements, text};
 use crate::vendors::FieldPolicy;
 
 /// The beta by which these hosts are told what `eager_input_streaming` says of a tool.
@@ -98,11 +98,27 @@ pub fn fit_host(body: &Bytes, host: Envelope, policy: &FieldPolicy) -> Result<At
             scopes(body, list, true, &mut edits);
         }
     }
+    if memmem::find(body, b"\"fallback\"").is_some() {
+        let turns = of("messages").into_iter().flat_map(|list| elements(body, list));
+        turns.for_each(|turn| fallbacks(body, turn, &mut edits));
+    }
     at.body = splice(body, &edits);
     if let Some(plan) = plan {
         at.body = place_breakpoints(&at.body, plan, CacheWords::Control);
     }
     Ok(at)
+}
+
+/// Takes the blocks out of a turn that say where Anthropic itself went on with another model.
+fn fallbacks(body: &[u8], turn: Range<usize>, edits: &mut Vec<Edit>) {
+    let Some((_, content)) = member(body, &turn, "content") else { return };
+    let blocks = elements(body, content);
+    let is_one = |block: &&Range<usize>| text(body, (*block).clone(), b"type") == Some("fallback");
+    match blocks.iter().filter(is_one).count() {
+        0 => {}
+        found if found == blocks.len() => edits.push(Edit::remove(turn)),
+        _ => edits.extend(blocks.iter().filter(is_one).map(|block| Edit::remove(block.clone()))),
+    }
 }
 
 /// Takes the scopes out of the breakpoints of a list's blocks, and of those in these blocks' own content.
@@ -132,7 +148,7 @@ mod tests {
         fit_host(&Bytes::copy_from_slice(body.as_bytes()), host, &FieldPolicy::new()).unwrap()
     }
 
-    fn text(at: &AtHost) -> &str {
+    fn body_of(at: &AtHost) -> &str {
         std::str::from_utf8(&at.body).unwrap()
     }
 
@@ -141,10 +157,10 @@ mod tests {
         let body = r#"{"model":"m","speed":"fast", "service_tier":"auto","diagnostics":{},"fallbacks":[{"model":"n"}],"mcp_servers":[],"messages":[],"container":null}"#;
         for host in [Envelope::Bedrock, Envelope::Vertex] {
             let fitted = at(body, host);
-            assert_eq!(text(&fitted), r#"{"model":"m", "messages":[]}"#);
+            assert_eq!(body_of(&fitted), r#"{"model":"m", "messages":[]}"#);
             assert_eq!(fitted.dropped, ["speed", "service_tier", "diagnostics", "fallbacks"]);
         }
-        assert_eq!(text(&at(body, Envelope::Plain)), body);
+        assert_eq!(body_of(&at(body, Envelope::Plain)), body);
         let plain = Bytes::from_static(br#"{"model":"m","messages":[{"content":"scope"}]}"#);
         let fitted = fit_host(&plain, Envelope::Bedrock, &FieldPolicy::new()).unwrap();
         assert_eq!(fitted.body.as_ptr(), plain.as_ptr(), "uncopied");
@@ -174,7 +190,7 @@ mod tests {
             r#"{"tools":[{"name":"a"},{"name":"b","input_schema":{"properties":{"eager_input_streaming":{}}}}]}"#;
         for (eager, beta) in [("true", Some(EAGER)), ("false", None)] {
             let fitted = at(&body(eager), Envelope::Bedrock);
-            assert_eq!((text(&fitted), fitted.beta), (bare, beta));
+            assert_eq!((body_of(&fitted), fitted.beta), (bare, beta));
         }
     }
 
@@ -188,14 +204,28 @@ mod tests {
             )
         };
         let fitted = at(&body(r#","scope":"global""#), Envelope::Vertex);
-        assert_eq!(text(&fitted), body(""));
+        assert_eq!(body_of(&fitted), body(""));
         for (ttl, told) in [("", ""), (r#","ttl":"1h""#, r#","ttl":"1h""#)] {
             let automatic = format!(
                 r#"{{"cache_control":{{"type":"ephemeral"{ttl}}},"system":"s","messages":[{{"role":"user","content":"u"}}]}}"#
             );
             let block = format!(r#"[{{"type":"text","text":"u","cache_control":{{"type":"ephemeral"{told}}}}}]"#);
             let made = format!(r#"{{"system":"s","messages":[{{"role":"user","content":{block}}}]}}"#);
-            assert_eq!(text(&at(&automatic, Envelope::Bedrock)), made);
+            assert_eq!(body_of(&at(&automatic, Envelope::Bedrock)), made);
         }
+    }
+
+    #[test]
+    fn where_another_model_went_on_is_told_to_nobody_else() {
+        let turn = |blocks: &str| format!(r#"{{"role":"assistant","content":[{blocks}]}}"#);
+        let (note, said) = (r#"{"type":"fallback","from":{"model":"a"}}"#, r#"{"type":"text","text":"fallback"}"#);
+        let both = turn(&format!("{note},{said}"));
+        let body = format!(r#"{{"messages":[{},{both},{{"role":"user","content":"fallback"}}]}}"#, turn(note));
+        let fitted = at(&body, Envelope::Bedrock);
+        assert_eq!(
+            body_of(&fitted),
+            format!(r#"{{"messages":[{},{{"role":"user","content":"fallback"}}]}}"#, turn(said))
+        );
+        assert_eq!(body_of(&at(&body, Envelope::Plain)), body);
     }
 }

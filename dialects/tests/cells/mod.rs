@@ -179,6 +179,7 @@ fn base(dialect: Dialect) -> Call {
         stop: Vec::new(),
         format: None,
         reasoning: None,
+        thoughts_told: false,
         stream: false,
         stream_usage: true,
         end_user: None,

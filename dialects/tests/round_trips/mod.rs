@@ -116,6 +116,7 @@ fn call(said: &Said, (dialect, model): (Dialect, &str)) -> Call {
         stop: said.stop.clone(),
         format: None,
         reasoning: None,
+        thoughts_told: false,
         stream: false,
         stream_usage: true,
         end_user: None,

@@ -126,7 +126,9 @@ impl StreamSource {
         // Whoever has said something, and says that it was nothing, has not counted.
         let is_uncounted = said.is_some_and(|said| said.is_nothing()) && text.is_some_and(|text| text > 0);
         let said = said.filter(|_| !is_uncounted);
-        let text = text.filter(|_| !whole || is_uncounted);
+        // What stands at an answer's beginning is no count of it.
+        let is_early = said.is_some() && transcoder.usage_is_early() && text.is_some_and(|text| text > 0);
+        let text = text.filter(|_| !whole || is_uncounted || is_early);
         let guess = text.and_then(|text| estimate::used_so_far(said, source.prompt, text));
         let (price, entry) = (source.price.as_deref(), source.attempt.entry());
         entry.tier(transcoder.tier());

@@ -467,6 +467,15 @@ impl Transcoder {
         }
     }
 
+    /// True if the provider has said what was used at the answer's beginning alone: how long the answer would be nobody knew then.
+    pub(super) fn usage_is_early(&self) -> bool {
+        match self {
+            Self::Verbatim(transcoder) => transcoder.observer.usage_is_early(),
+            Self::Translated(transcoder) => transcoder.decoder.usage_is_early(),
+            Self::Passed(_) => false,
+        }
+    }
+
     /// The service tier that answers, where the provider says it apart from its usage.
     pub(super) fn tier(&self) -> ServiceTier {
         match self {

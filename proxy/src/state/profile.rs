@@ -18,14 +18,16 @@ pub(super) fn of(from: &config::Provider) -> ProviderProfile {
         fields.insert("stream_options".to_owned(), FieldAction::Drop);
     }
     fields.extend(from.compatibility.fields.iter().map(|(name, action)| (name.clone(), self::action(action))));
-    let limit = |(name, model): (&String, &config::Model)| {
-        Some((model.upstream_name.as_ref().unwrap_or(name).clone(), model.max_output_tokens?))
-    };
+    let own_name =
+        |name: &String, model: &config::Model| -> String { model.upstream_name.as_ref().unwrap_or(name).clone() };
+    let limit = |(name, model): (&String, &config::Model)| Some((own_name(name, model), model.max_output_tokens?));
+    let known = |(name, model): (&String, &config::Model)| Some((own_name(name, model), model.facts.max_output?));
     ProviderProfile {
         default_max_tokens: from.defaults.max_tokens,
         default_temperature: from.defaults.temperature.as_ref().and_then(|text| serde_json::from_str(text).ok()),
         look_alike: row,
         max_output: from.models.iter().filter_map(limit).collect(),
+        known_output: from.models.iter().filter_map(known).collect(),
         fields,
         server_tools: match (from.compatibility.drop_server_tools, from.compatibility.refuse_server_tools) {
             (true, _) => ServerTools::Drop,

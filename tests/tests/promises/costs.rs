@@ -357,3 +357,23 @@ async fn a_stream_that_breaks_between_its_end_and_its_usage_is_estimated() {
     assert_eq!((line["outcome"].as_str(), line["usage_estimated"].as_bool()), (Some("done"), Some(true)), "{line}");
     assert!(line["usage"]["output"].as_u64().unwrap() > 100 && usd > 0.0 && unknown == 0.0, "{line} {usd} {unknown}");
 }
+
+#[tokio::test]
+async fn a_count_at_an_answers_beginning_is_not_believed() {
+    let text = "one two three four five six seven eight nine ten ".repeat(20);
+    let events: String = [
+        json!({"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": {"input_tokens": 9, "output_tokens": 1}}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}),
+        json!({"type": "message_stop"}),
+    ]
+    .iter()
+    .map(|data| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap()))
+    .collect();
+    let (line, usd, unknown) = booked("Anthropic", stream(&events), (CHAT, chat("m", true))).await;
+    assert_eq!((line["outcome"].as_str(), line["usage_estimated"].as_bool()), (Some("done"), Some(true)), "{line}");
+    assert_eq!(line["usage"]["input"], 9, "{line}");
+    assert!(line["usage"]["output"].as_u64().unwrap() > 100 && usd > 0.0 && unknown == 0.0, "{line} {usd} {unknown}");
+}

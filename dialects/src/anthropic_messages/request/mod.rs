@@ -2,6 +2,7 @@
 
 mod cross_dialect;
 mod read;
+mod room;
 mod sampling;
 mod thinking;
 mod tools;
@@ -9,4 +10,5 @@ mod turns;
 mod write;
 
 pub(crate) use read::{decode, decode_counted};
+pub(super) use tools::defined as tool;
 pub(crate) use write::{encode, encode_counted, encode_for, is_counted};

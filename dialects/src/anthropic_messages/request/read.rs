@@ -56,6 +56,7 @@ fn read(body: &[u8]) -> Result<(Call, bool), Refusal> {
         stop: top.parsed("stop_sequences", &ROOT, "an array of strings")?.unwrap_or_default(),
         format: thought.format,
         reasoning: thought.reasoning,
+        thoughts_told: thought.told,
         stream: top.boolean("stream", &ROOT)?.unwrap_or(false),
         // The dialect's streams always say what they used.
         stream_usage: true,

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// The value of `max_tokens` when neither the caller nor the pool says: every Claude model can answer with so many.
+/// The value of `max_tokens` when neither the caller nor the pool says, of a model that nobody knows: every Claude model can answer with
+/// so many.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
 /// The least that Anthropic takes as `budget_tokens`.
 const LEAST_BUDGET: u64 = 1024;
@@ -31,6 +32,8 @@ const EFFORTS: [(&str, u64, &str); 6] = [
 pub(super) struct ThinkingRead {
     pub(super) format: Option<Format>,
     pub(super) reasoning: Option<Reasoning>,
+    /// True if thoughts are asked to be told.
+    pub(super) told: bool,
     pub(super) thinking: Option<Raw>,
     pub(super) output_config: Option<Raw>,
 }
@@ -43,6 +46,7 @@ pub(super) fn read(top: &mut Object<'_>) -> Result<ThinkingRead, Refusal> {
     if let Some(raw) = top.take("thinking") {
         let (reasoning, whole) = thinking(raw)?;
         thought.reasoning = reasoning;
+        thought.told = whole && raw.get().contains("\"summarized\"");
         thought.thinking = whole.then(|| raw.to_owned());
     }
     let beta = top.take("output_format");
@@ -106,14 +110,33 @@ fn format(raw: &RawValue, at: &Path<'_>) -> Result<Format, Refusal> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Thinking {
-    Enabled { budget_tokens: u64 },
-    Adaptive,
+    Enabled {
+        budget_tokens: u64,
+    },
+    Adaptive {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display: Option<ThoughtDisplay>,
+    },
     Disabled,
+}
+
+impl Thinking {
+    /// As much as the model finds right, told as it is where nobody asks.
+    const ADAPTIVE: Self = Self::Adaptive { display: None };
+}
+
+/// `thinking.display`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ThoughtDisplay {
+    Summarized,
 }
 
 /// `max_tokens`, `thinking` and `output_config.effort`, which hang together: thoughts count as answer tokens.
 pub(super) struct Plan<'a> {
     pub(super) max_tokens: u64,
+    /// Set where nobody has said how many tokens: the fewest to ask for beside a prompt that leaves no room for as many.
+    pub(super) least: Option<u64>,
     /// Set where the caller asked for more tokens than the model answers with.
     pub(super) clamped: Option<u64>,
     pub(super) thinking: Option<Thinking>,
@@ -123,7 +146,10 @@ pub(super) struct Plan<'a> {
 /// The number of tokens that are asked for.
 struct Room<'a> {
     call: &'a Call,
-    default: u64,
+    /// Those that the pool says.
+    default: Option<u64>,
+    /// Those that the model answers with, where that is known: other vendors' callers are used to get as many where they say nothing.
+    usual: Option<u64>,
     /// The most that the model answers with, where it is known.
     most: Option<u64>,
 }
@@ -131,9 +157,10 @@ struct Room<'a> {
 impl<'a> Room<'a> {
     fn new(call: &'a Call, profile: &ProviderProfile, model: &Claude, foreign: bool) -> Self {
         let known = profile.max_output.get(&call.model).copied();
-        let default = profile.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+        let usual = known.or(model.max_output).or_else(|| profile.known_output.get(&call.model).copied());
         // A caller of this dialect knows this vendor's limits.
-        Self { call, default, most: known.or_else(|| model.max_output.filter(|_| foreign)) }
+        let most = known.or_else(|| model.max_output.filter(|_| foreign));
+        Self { call, default: profile.default_max_tokens, usual, most }
     }
 
     /// The tokens that the caller allows, as far as the model goes.
@@ -142,10 +169,13 @@ impl<'a> Room<'a> {
     }
 
     fn plan(&self, budget: u64, thinking: Option<Thinking>) -> Plan<'a> {
-        let roomy = if self.default > budget { self.default } else { budget.saturating_add(DEFAULT_MAX_TOKENS) };
-        let asked = self.call.max_tokens.unwrap_or(roomy);
-        let max_tokens = self.most.map_or(asked, |most| most.min(asked));
-        Plan { max_tokens, clamped: (max_tokens < asked).then_some(max_tokens), thinking, effort: None }
+        let beside = |tokens: u64| if tokens > budget { tokens } else { budget.saturating_add(DEFAULT_MAX_TOKENS) };
+        let within = |tokens: u64| self.most.map_or(tokens, |most| most.min(tokens));
+        let said = self.call.max_tokens.or_else(|| self.default.map(beside));
+        let asked = said.unwrap_or_else(|| beside(self.usual.unwrap_or(DEFAULT_MAX_TOKENS)));
+        let max_tokens = within(asked);
+        let least = said.is_none().then(|| within(beside(DEFAULT_MAX_TOKENS)));
+        Plan { max_tokens, least, clamped: (max_tokens < asked).then_some(max_tokens), thinking, effort: None }
     }
 }
 
@@ -157,7 +187,7 @@ pub(super) fn plan<'a>(
 ) -> Result<Plan<'a>, Refusal> {
     let model = vendors::claude(&call.model);
     let room = Room::new(call, profile, model, writer.cross_dialect());
-    Ok(match &call.reasoning {
+    let mut plan = match &call.reasoning {
         None => Plan { effort: effort_of_budget(call).filter(|_| writer.cross_dialect()), ..room.plan(0, None) },
         Some(Reasoning::Off) if writer.cross_dialect() && !model.can_rest => {
             writer.drop_field("reasoning_effort");
@@ -166,15 +196,30 @@ pub(super) fn plan<'a>(
         Some(Reasoning::Off) => room.plan(0, (model.thinking != ThinkingMode::Never).then_some(Thinking::Disabled)),
         Some(Reasoning::Adaptive) if writer.cross_dialect() => by_budget(None, model, &room, writer),
         Some(Reasoning::Budget(n)) if writer.cross_dialect() => by_budget(Some(*n), model, &room, writer),
-        Some(Reasoning::Adaptive) => room.plan(0, Some(Thinking::Adaptive)),
+        Some(Reasoning::Adaptive) => room.plan(0, Some(Thinking::ADAPTIVE)),
         Some(Reasoning::Budget(n)) => room.plan(*n, Some(Thinking::Enabled { budget_tokens: *n })),
         Some(Reasoning::Effort(effort)) if !writer.cross_dialect() => {
             let said = call.extra.fields.contains_key("output_config");
-            let thinking = (!said).then_some(Thinking::Adaptive);
+            let thinking = (!said).then_some(Thinking::ADAPTIVE);
             Plan { effort: Some(effort), ..room.plan(0, thinking) }
         }
         Some(Reasoning::Effort(effort)) => by_effort(effort, model, &room, writer)?,
-    })
+    };
+    if writer.cross_dialect() && call.thoughts_told && vendors::omits_thoughts(&call.model) {
+        plan.thinking = summarized(plan.thinking, call, model);
+    }
+    Ok(plan)
+}
+
+/// The same thinking of a model that tells nothing of it unless it is asked to, for a caller who asks.
+fn summarized(thinking: Option<Thinking>, call: &Call, model: &Claude) -> Option<Thinking> {
+    match thinking {
+        None if !model.thinks_untold || is_forced(call, model) => None,
+        None | Some(Thinking::Adaptive { .. }) => {
+            Some(Thinking::Adaptive { display: Some(ThoughtDisplay::Summarized) })
+        }
+        other @ Some(Thinking::Enabled { .. } | Thinking::Disabled) => other,
+    }
 }
 
 /// The translation of OpenAI's `reasoning_effort`.
@@ -191,7 +236,7 @@ fn by_effort<'a>(effort: &str, model: &Claude, room: &Room<'a>, writer: &mut Blo
     let budget = (most / 2).min(*full);
     Ok(match model.thinking {
         ThinkingMode::Adaptive => {
-            Plan { effort: Some(effort), ..room.plan(*full, (!forced).then_some(Thinking::Adaptive)) }
+            Plan { effort: Some(effort), ..room.plan(*full, (!forced).then_some(Thinking::ADAPTIVE)) }
         }
         ThinkingMode::Budget if !forced && budget >= LEAST_BUDGET && may_think(&room.call.messages) => {
             room.plan(budget, Some(Thinking::Enabled { budget_tokens: budget }))
@@ -212,7 +257,7 @@ fn by_budget<'a>(budget: Option<u64>, model: &Claude, room: &Room<'a>, writer: &
     let most = room.allowed().or(room.most).unwrap_or(u64::MAX);
     let tokens = budget.unwrap_or_else(|| USUAL.min(most / 2)).min(most.saturating_sub(1));
     match model.thinking {
-        ThinkingMode::Adaptive => room.plan(budget.unwrap_or(0), (!forced).then_some(Thinking::Adaptive)),
+        ThinkingMode::Adaptive => room.plan(budget.unwrap_or(0), (!forced).then_some(Thinking::ADAPTIVE)),
         ThinkingMode::Budget if !forced && tokens >= LEAST_BUDGET && may_think(&room.call.messages) => {
             room.plan(tokens, Some(Thinking::Enabled { budget_tokens: tokens }))
         }
@@ -254,4 +299,75 @@ pub(super) fn rests(model: &str, thinking: Option<&Thinking>, whole: Option<&Cow
     let told = !off && (whole.is_some() || thinking.is_some());
     let model = vendors::claude(model);
     model.is_known() && !model.may_think(told, off)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn a_caller_without_a_limit_gets_what_the_model_answers_with_where_that_is_known() {
+        let listed = [("claude-of-tomorrow".to_owned(), 200_000)];
+        let said = [("claude-said".to_owned(), 9_000)];
+        let known =
+            ProviderProfile { known_output: listed.into(), max_output: said.into(), ..ProviderProfile::default() };
+        let of_pool = ProviderProfile { default_max_tokens: Some(5_000), ..known.clone() };
+        for (model, effort, tokens, of_pools) in [
+            ("claude-opus-5-5", None, 128_000, 5_000),
+            ("claude-sonnet-4-5-20250929", Some("high"), 64_000, 20_480),
+            ("claude-3-haiku-20240307", None, 4_096, 4_096),
+            ("claude-of-tomorrow", None, 200_000, 5_000),
+            ("claude-said", Some("low"), 9_000, 5_000),
+            ("claude-unheard-of", None, 4_096, 5_000),
+            ("claude-unheard-of", Some("medium"), 12_288, 12_288),
+        ] {
+            let effort = effort.map_or_else(String::new, |effort| format!(r#","reasoning_effort":"{effort}""#));
+            let body = format!(r#"{{"model":"{model}"{effort},"messages":[{{"role":"user","content":"Hi"}}]}}"#);
+            let call = Dialect::OpenAiChat.decode_call(body.as_bytes()).unwrap();
+            for (profile, tokens) in [(&known, tokens), (&of_pool, of_pools)] {
+                let mut writer = BlockWriter::request(Dialect::OpenAiChat, |_, _, _| String::new());
+                let plan = plan(&call, profile, &mut writer).unwrap();
+                assert_eq!(plan.max_tokens, tokens, "{model} {effort}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_asks_for_thoughts_is_told_them_by_models_that_leave_them_out() {
+        let (summarized, adaptive) = (r#"{"type":"adaptive","display":"summarized"}"#, r#"{"type":"adaptive"}"#);
+        let responses = r#"{"model":"m","input":"Hi","reasoning":{"effort":"low","summary":"auto"}}"#.to_owned();
+        let contents = r#""contents":[{"parts":[{"text":"Hi"}]}]"#;
+        let gemini = |told: bool| {
+            format!(
+                r#"{{{contents},"generationConfig":{{"thinkingConfig":{{"thinkingLevel":"low","includeThoughts":{told}}}}}}}"#
+            )
+        };
+        let converse = |display: &str| {
+            let thinking = format!(r#"{{"thinking":{{"type":"adaptive"{display}}}}}"#);
+            format!(
+                r#"{{"messages":[{{"role":"user","content":[{{"text":"Hi"}}]}}],"additionalModelRequestFields":{thinking}}}"#
+            )
+        };
+        for (dialect, body, model, thinking) in [
+            (Dialect::OpenAiResponses, responses.clone(), "claude-opus-5-5", summarized),
+            (Dialect::OpenAiResponses, responses.clone(), "claude-opus-4-7", summarized),
+            (Dialect::OpenAiResponses, responses.clone(), "claude-of-tomorrow", summarized),
+            (Dialect::OpenAiResponses, responses.clone(), "claude-opus-4-6", adaptive),
+            (Dialect::OpenAiResponses, responses.clone(), "glm-5", adaptive),
+            (Dialect::OpenAiResponses, responses.replace(r#""effort":"low","#, ""), "claude-sonnet-5", summarized),
+            (Dialect::OpenAiResponses, responses.replace(r#""effort":"low","#, ""), "claude-opus-4-7", "null"),
+            (Dialect::OpenAiResponses, responses.replace(r#","summary":"auto""#, ""), "claude-opus-5", adaptive),
+            (Dialect::Gemini, gemini(true), "claude-sonnet-5", summarized),
+            (Dialect::Gemini, gemini(false), "claude-sonnet-5", adaptive),
+            (Dialect::BedrockConverse, converse(r#","display":"summarized""#), "claude-opus-4-8", summarized),
+            (Dialect::BedrockConverse, converse(""), "claude-opus-4-8", adaptive),
+        ] {
+            let mut call = dialect.decode_call(body.as_bytes()).unwrap();
+            model.clone_into(&mut call.model);
+            let mut writer = BlockWriter::request(dialect, |_, _, _| String::new());
+            let plan = plan(&call, &ProviderProfile::default(), &mut writer).unwrap();
+            assert_eq!(serde_json::to_string(&plan.thinking).unwrap(), thinking, "{model} {body}");
+        }
+    }
 }

@@ -19,6 +19,11 @@ pub(super) fn read(tools: Vec<&RawValue>) -> Result<Vec<Tool>, Refusal> {
     tools.into_iter().enumerate().map(|(i, raw)| tool(raw, &AT.index(i))).collect()
 }
 
+/// Reads a tool that is defined in mid-conversation. Errors: as [`read`]'s.
+pub(in crate::anthropic_messages) fn defined(raw: &RawValue) -> Result<Tool, Refusal> {
+    tool(raw, &ROOT.field("tool").field("definition"))
+}
+
 fn tool(raw: &RawValue, at: &Path<'_>) -> Result<Tool, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
     let kind = object.text("type", at)?;

@@ -2,7 +2,7 @@
 
 use super::thinking::{self, Plan, Thinking};
 use super::turns::{self, Conversation, Turn};
-use super::{cross_dialect, sampling, tools};
+use super::{cross_dialect, room, sampling, tools};
 use crate::anthropic_messages::blocks_out::{BlockWriter, Written};
 use crate::codec::{Encoded, ProviderProfile, Refusal};
 use crate::countable;
@@ -50,6 +50,25 @@ struct RequestBody<'a> {
     stream: bool,
     #[serde(flatten)]
     extra: BTreeMap<&'a str, Cow<'a, RawValue>>,
+}
+
+impl RequestBody<'_> {
+    /// The body on the wire, which asks for fewer tokens, down to `least`, where its prompt leaves no room for as many.
+    fn within_window(mut self, least: Option<u64>) -> Result<Vec<u8>, Refusal> {
+        let written = self.to_bytes()?;
+        let window = vendors::claude(self.model).window_of_both();
+        match room::beside_prompt(&written, (self.max_tokens, least), window) {
+            None => Ok(written),
+            Some(fewer) => {
+                self.max_tokens = fewer;
+                self.to_bytes()
+            }
+        }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, Refusal> {
+        serde_json::to_vec(self).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))
+    }
 }
 
 #[derive(Serialize)]
@@ -121,6 +140,7 @@ pub(crate) fn encode_for(
         stop,
         format,
         reasoning: _,
+        thoughts_told: _,
         stream,
         stream_usage: _,
         end_user: _,
@@ -130,7 +150,7 @@ pub(crate) fn encode_for(
     writer.server_tools = profile.server_tools;
     let keeps_to_schemas = vendors::claude(model).keeps_to_schemas(at_bedrock) || !writer.cross_dialect();
     let stop = stops(stop, &mut writer);
-    let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
+    let Plan { max_tokens, least, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
     // What is wrong with the conversation is told before what is wrong here.
     let extra = cross_dialect::fields(call, profile, &mut writer);
     let own = extra.as_ref().ok().and_then(|extra| extra.get("thinking"));
@@ -168,10 +188,8 @@ pub(crate) fn encode_for(
         stream: *stream,
         extra,
     };
-    let body =
-        serde_json::to_vec(&body).map_err(|error| Refusal::body(format!("the call cannot be written: {error}")))?;
     let headers = if writer.cross_dialect() { vec![(VERSION.0.to_owned(), VERSION.1.to_owned())] } else { Vec::new() };
-    Ok(Encoded { body, dropped: writer.dropped(), headers, clamped })
+    Ok(Encoded { body: body.within_window(least)?, dropped: writer.dropped(), headers, clamped })
 }
 
 /// The texts that end the answer. Anthropic refuses those of white space alone, which other vendors take.

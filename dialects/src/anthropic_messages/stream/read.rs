@@ -57,6 +57,10 @@ impl DecodeStream for MessagesDecoder {
     fn is_finished(&self) -> bool {
         self.reader.finished
     }
+
+    fn usage_is_early(&self) -> bool {
+        self.reader.usage_is_early()
+    }
 }
 
 /// The answer as far as it has been read.
@@ -64,6 +68,8 @@ impl DecodeStream for MessagesDecoder {
 pub(crate) struct MessagesReader {
     open: Vec<OpenBlock>,
     tally: MessagesUsage,
+    /// True if an event behind the answer's beginning has said how long it is.
+    counted: bool,
     started: bool,
     /// True if a block has begun.
     begun: bool,
@@ -138,9 +144,11 @@ struct WireDelta<'a> {
 }
 
 #[derive(Deserialize)]
-struct WireClosing {
+struct WireClosing<'a> {
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
+    #[serde(borrow)]
+    stop_details: Option<&'a RawValue>,
 }
 
 /// The event that a stream mostly consists of, where it stands as its vendor writes it: which block goes on, and its text,
@@ -190,12 +198,10 @@ impl MessagesReader {
                 self.used(start.usage, out);
             }
             "message_delta" => {
+                self.counted |= said.usage.as_ref().is_some_and(MessagesUsage::counts_output);
                 self.used(said.usage, out);
-                if let Some(WireClosing { stop_reason: Some(word), stop_sequence }) =
-                    said.delta.map(read).transpose()?
-                {
-                    self.finished = true;
-                    out.push(Event::Finish { choice: 0, stop: self.stop(&word, stop_sequence) });
+                if let Some(closing) = said.delta.map(read).transpose()? {
+                    self.close(closing, out);
                 }
             }
             "message_stop" if !self.started => return Err(Malformed::new("the stream holds no answer")),
@@ -217,6 +223,20 @@ impl MessagesReader {
         Ok(())
     }
 
+    /// Says why the answer ended, and first the words of a refusal that are all there is.
+    fn close(&mut self, closing: WireClosing<'_>, out: &mut Vec<Event>) {
+        let WireClosing { stop_reason: Some(word), stop_sequence, stop_details } = closing else { return };
+        let stop = self.stop(&word, stop_sequence);
+        if let Some(text) = stop::explanation(&stop, stop_details).filter(|_| !self.begun && !self.finished) {
+            let (choice, part) = (0, 0);
+            out.push(Event::PartStart { choice, part, kind: PartKind::Refusal });
+            out.push(Event::Delta { choice, part, delta: Delta::Text(text) });
+            out.push(Event::PartEnd { choice, part });
+        }
+        self.finished = true;
+        out.push(Event::Finish { choice: 0, stop });
+    }
+
     /// The provider failed.
     pub(crate) fn fail(&mut self, error: ProviderError, out: &mut Vec<Event>) {
         if !std::mem::replace(&mut self.over, true) {
@@ -227,6 +247,11 @@ impl MessagesReader {
     /// True if the answer has said why it ended.
     pub(crate) fn is_finished(&self) -> bool {
         self.finished
+    }
+
+    /// True if the usage was said at the answer's beginning alone.
+    pub(crate) fn usage_is_early(&self) -> bool {
+        !self.counted
     }
 
     /// The body came to its clean end.

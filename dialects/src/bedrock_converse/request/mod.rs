@@ -1,5 +1,6 @@
 //! A caller's request: read into the hub's words (`read…`), and written out of them (`write…`).
 
+mod arguments;
 mod draft;
 mod read;
 mod read_settings;

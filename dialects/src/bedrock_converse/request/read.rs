@@ -32,7 +32,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let system = system(&mut top)?;
     let messages = turns(&mut top)?;
     let (tools, tool_choice) = read_tools::config(&mut top)?;
-    let SettingsRead { max_tokens, sampling, stop, format, reasoning, more } = read_settings::read(&mut top)?;
+    let SettingsRead { max_tokens, sampling, stop, format, reasoning, thoughts_told, more } =
+        read_settings::read(&mut top)?;
     let mut fields = top.rest();
     fields.extend(more);
     Ok(Call {
@@ -47,6 +48,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         stop,
         format,
         reasoning,
+        thoughts_told,
         stream: false,
         // Every stream ends with it.
         stream_usage: true,

@@ -17,6 +17,8 @@ pub(super) struct SettingsRead {
     pub(super) stop: Vec<String>,
     pub(super) format: Option<Format>,
     pub(super) reasoning: Option<Reasoning>,
+    /// True if thoughts are asked to be told.
+    pub(super) thoughts_told: bool,
     /// Fields the hub has no word for.
     pub(super) more: Fields,
 }
@@ -35,32 +37,34 @@ pub(super) fn read(top: &mut Object<'_>) -> Result<SettingsRead, Refusal> {
     let max_tokens = config.count("maxTokens", &CONFIG)?;
     let stop = config.parsed("stopSequences", &CONFIG, "an array of strings")?.unwrap_or_default();
     let effort = output.text("effort", &OUTPUT)?;
-    let reasoning = reasoning(&mut additional)?.or(effort.map(Reasoning::Effort));
+    let (reasoning, thoughts_told) = reasoning(&mut additional)?;
+    let reasoning = reasoning.or(effort.map(Reasoning::Effort));
     let format = output.object("textFormat", &OUTPUT)?.map(format).transpose()?;
     let mut more = Fields::new();
     more.extend(object(&additional.rest()).map(|raw| ("additionalModelRequestFields".to_owned(), raw)));
-    Ok(SettingsRead { max_tokens, sampling, stop, format, reasoning, more })
+    Ok(SettingsRead { max_tokens, sampling, stop, format, reasoning, thoughts_told, more })
 }
 
-/// The amount that the model may think, in the words of the models there.
-fn reasoning(additional: &mut Object<'_>) -> Result<Option<Reasoning>, Refusal> {
+/// The amount that the model may think, in the words of the models there, and whether its thoughts are to be told.
+fn reasoning(additional: &mut Object<'_>) -> Result<(Option<Reasoning>, bool), Refusal> {
     for name in ["thinking", "reasoning_config"] {
         let Some(mut thinking) = additional.object(name, &MORE)? else { continue };
         let at = MORE.field(name);
-        return Ok(match thinking.text("type", &at)?.as_deref() {
+        let reasoning = match thinking.text("type", &at)?.as_deref() {
             Some("enabled") => thinking.count("budget_tokens", &at)?.map(Reasoning::Budget),
             Some("adaptive") => Some(Reasoning::Adaptive),
             Some("disabled") => Some(Reasoning::Off),
             _ => None,
-        });
+        };
+        return Ok((reasoning, thinking.text("display", &at)?.as_deref() == Some("summarized")));
     }
     if let Some(mut config) = additional.object("reasoningConfig", &MORE)? {
         let at = MORE.field("reasoningConfig");
         let effort = config.text("maxReasoningEffort", &at)?;
         let off = config.text("type", &at)?.as_deref() == Some("disabled");
-        return Ok(if off { Some(Reasoning::Off) } else { effort.map(Reasoning::Effort) });
+        return Ok((if off { Some(Reasoning::Off) } else { effort.map(Reasoning::Effort) }, false));
     }
-    Ok(additional.text("reasoning_effort", &MORE)?.map(Reasoning::Effort))
+    Ok((additional.text("reasoning_effort", &MORE)?.map(Reasoning::Effort), false))
 }
 
 fn format(mut format: Object<'_>) -> Result<Format, Refusal> {

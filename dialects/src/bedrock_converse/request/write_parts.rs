@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::arguments;
 use super::draft::ConverseDraft;
 use crate::bedrock_converse::blocks;
 use crate::call_id;
@@ -132,7 +133,10 @@ fn block(message: &Message, index: usize, part: &Part, draft: &mut ConverseDraft
             text_block(text, draft);
         }
         Content::Refusal(text) => text_block(text, draft),
-        Content::ToolCall(call) => blocks::write_call(&id(&call.id), call, &mut draft.json),
+        Content::ToolCall(call) => {
+            let named = if draft.same() { None } else { arguments::without_nameless(call) };
+            blocks::write_call(&id(&call.id), named.as_ref().unwrap_or(call), &mut draft.json);
+        }
         Content::ToolResult { call_id, parts, is_error } => {
             let piece = |inner| (index, Some(inner));
             draft.json.open(b'{');

@@ -45,6 +45,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         stop: top.parsed("stop_sequences", &ROOT, "an array of strings")?.unwrap_or_default(),
         format: format(top)?,
         reasoning: reasoning(top)?,
+        thoughts_told: false,
         stream: top.boolean("stream", &ROOT)?.unwrap_or(false),
         stream_usage: true,
         end_user: None,

@@ -31,6 +31,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         stop,
         format,
         reasoning,
+        thoughts_told: _,
         stream,
         stream_usage: _,
         end_user,

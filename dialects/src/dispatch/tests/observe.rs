@@ -304,3 +304,32 @@ fn thoughts_are_seen_in_a_claude_stream_whatever_is_shown_of_them() {
         assert_eq!(observer.usage().map(|usage| usage.output), Some(2), "it is said, and not the last word");
     }
 }
+
+#[test]
+fn a_count_at_an_answers_beginning_is_none_of_the_answer() {
+    let text = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#;
+    let block = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    for (usage, early) in [
+        (r#","usage":{"output_tokens":7}"#, false),
+        (r#","usage":{"output_tokens":0}"#, true),
+        (r#","usage":{"input_tokens":9}"#, true),
+        ("", true),
+    ] {
+        let end = format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}}{usage}}}"#);
+        let start =
+            r#"{"type":"message_start","message":{"id":"m","model":"m","usage":{"input_tokens":9,"output_tokens":1}}}"#;
+        let stop = r#"{"type":"content_block_stop","index":0}"#;
+        let events: String = [start, block, text, stop, &end, r#"{"type":"message_stop"}"#]
+            .map(|data| {
+                let name: serde_json::Value = serde_json::from_str(data).unwrap();
+                format!("event: {}\ndata: {data}\n\n", name["type"].as_str().unwrap())
+            })
+            .concat();
+        let mut decoder = Dialect::AnthropicMessages.stream_decoder();
+        decoder.push(events.as_bytes(), &mut Vec::new()).unwrap();
+        assert_eq!(decoder.usage_is_early(), early, "{usage}");
+        let mut observer = Dialect::AnthropicMessages.observer(ObserverMode::Watch);
+        observer.push(events.as_bytes());
+        assert_eq!((observer.usage_is_early(), observer.usage().is_some()), (early, true), "{usage}");
+    }
+}

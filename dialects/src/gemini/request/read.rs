@@ -44,11 +44,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let max_tokens = config.count("maxOutputTokens", &CONFIG)?;
     let stop = config.parsed("stopSequences", &CONFIG, "an array of strings")?.unwrap_or_default();
     let format = format(&mut config)?;
-    let (reasoning, thinking) = thinking(&mut config)?;
+    let ThinkingSettings { reasoning, told: thoughts_told, whole } = thinking(&mut config)?;
     text_alone(&mut config)?;
     let likelihoods = likelihoods(&mut config)?;
     let mut rest = config.rest();
-    rest.extend(thinking.map(|raw| ("thinkingConfig".to_owned(), raw.to_owned())));
+    rest.extend(whole.map(|raw| ("thinkingConfig".to_owned(), raw.to_owned())));
     let mut fields = top.rest();
     fields.extend(likelihoods);
     fields.extend(raw_object(&rest).map(|raw| ("generationConfig".to_owned(), raw)));
@@ -64,6 +64,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         stop,
         format,
         reasoning,
+        thoughts_told,
         stream: false,
         // Every chunk of a stream says it.
         stream_usage: true,
@@ -166,21 +167,31 @@ fn text_alone(config: &mut Object<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// The amount that the model may think, and the settings whole where they say more.
-fn thinking<'a>(config: &mut Object<'a>) -> Result<(Option<Reasoning>, Option<&'a RawValue>), Refusal> {
+/// `thinkingConfig`, as read.
+#[derive(Default)]
+struct ThinkingSettings<'a> {
+    reasoning: Option<Reasoning>,
+    /// True if thoughts are asked to be told.
+    told: bool,
+    /// The settings whole, where they say more.
+    whole: Option<&'a RawValue>,
+}
+
+/// The amount that the model may think, and what else is said of it.
+fn thinking<'a>(config: &mut Object<'a>) -> Result<ThinkingSettings<'a>, Refusal> {
     const AT: Path<'static> = CONFIG.field("thinkingConfig");
-    let Some(raw) = config.take("thinkingConfig") else { return Ok((None, None)) };
+    let Some(raw) = config.take("thinkingConfig") else { return Ok(ThinkingSettings::default()) };
     let mut thinking = Object::read_either(raw.get(), &AT)?;
     thinking.one_of(&["thinkingBudget", "thinkingLevel"], &AT)?;
     let budget = thinking.parsed::<i64>("thinkingBudget", &AT, "a whole number")?;
     let level = thinking.text("thinkingLevel", &AT)?.map(|level| level.to_ascii_lowercase());
-    let told = thinking.boolean("includeThoughts", &AT)?;
+    let told = thinking.boolean("includeThoughts", &AT)?.unwrap_or(false);
     let reasoning = match (budget, level) {
         (Some(0), _) => Some(Reasoning::Off),
         (Some(budget), _) => Some(u64::try_from(budget).map_or(Reasoning::Adaptive, Reasoning::Budget)),
         (None, Some(level)) if level != "thinking_level_unspecified" => Some(Reasoning::Effort(level)),
         // Thoughts are asked to be told: the model thinks as much as it finds right.
-        (None, _) => (told == Some(true)).then_some(Reasoning::Adaptive),
+        (None, _) => told.then_some(Reasoning::Adaptive),
     };
-    Ok((reasoning, (!thinking.is_empty()).then_some(raw)))
+    Ok(ThinkingSettings { reasoning, told, whole: (!thinking.is_empty()).then_some(raw) })
 }

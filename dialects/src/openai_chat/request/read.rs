@@ -59,6 +59,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         stop,
         format,
         reasoning,
+        thoughts_told: false,
         stream,
         stream_usage,
         end_user,

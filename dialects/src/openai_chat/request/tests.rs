@@ -30,6 +30,7 @@ fn call(messages: Vec<Message>) -> Call {
         stop: Vec::new(),
         format: None,
         reasoning: None,
+        thoughts_told: false,
         stream: false,
         stream_usage: true,
         end_user: None,

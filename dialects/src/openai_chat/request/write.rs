@@ -35,6 +35,7 @@ fn written(call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
         stop,
         format: _,
         reasoning: _,
+        thoughts_told: _,
         stream,
         stream_usage: _,
         end_user,

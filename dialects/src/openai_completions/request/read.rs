@@ -49,6 +49,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         stop,
         format: None,
         reasoning: None,
+        thoughts_told: false,
         stream,
         stream_usage,
         end_user,

@@ -21,6 +21,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, _: PartPath) -> Res
         stop,
         format,
         reasoning,
+        thoughts_told: _,
         stream,
         stream_usage: _,
         end_user,

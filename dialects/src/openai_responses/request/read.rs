@@ -41,7 +41,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     let stream = top.boolean("stream", &ROOT)?.unwrap_or(false);
     let parallel_tools = top.boolean("parallel_tool_calls", &ROOT)?;
     let end_user = top.text("user", &ROOT)?;
-    let (reasoning, _) = reasoning(top)?;
+    let (reasoning, summary) = reasoning(top)?;
     let mut kept = Fields::new();
     let format = text_settings(top, &mut kept)?;
     let mut fields = object.rest();
@@ -62,6 +62,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         stop: Vec::new(),
         format,
         reasoning,
+        thoughts_told: summary.is_some(),
         stream,
         // The dialect's streams always say what they used.
         stream_usage: true,

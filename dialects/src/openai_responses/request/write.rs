@@ -50,6 +50,7 @@ pub(crate) fn encode(call: &Call, profile: &ProviderProfile, path: PartPath) -> 
         stop,
         format: _,
         reasoning: _,
+        thoughts_told: _,
         stream,
         stream_usage: _,
         end_user,
