@@ -4,6 +4,7 @@
 //! lists of models, pictures) is read and written by that spoke. What can not be said is refused or dropped by the rules in
 //! `docs/dialects-responses.md`.
 
+mod agents;
 mod client_tools;
 mod echo;
 pub(crate) mod error;

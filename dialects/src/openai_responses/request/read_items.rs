@@ -11,7 +11,7 @@ use crate::hub::{Content, Message, Part, Role, Source, SystemPart, Tool};
 use crate::json::{Object, Path, ROOT, string};
 use crate::openai_responses::client_tools::{ClientTool, printed};
 use crate::openai_responses::request::read_tools;
-use crate::openai_responses::{reply, sealed};
+use crate::openai_responses::{agents, reply, sealed};
 use crate::tool_results;
 
 const INPUT: Path<'static> = ROOT.field("input");
@@ -157,7 +157,13 @@ fn content(raw: &RawValue, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
 
 fn piece(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
-    let content = match &*object.required("type", at)? {
+    let kind = object.required("type", at)?;
+    if kind == "encrypted_content" {
+        if let Some(text) = agents::unencrypted(&mut object, at)? {
+            return Ok(Part::text(text));
+        }
+    }
+    let content = match &*kind {
         "input_text" | "output_text" | "text" => {
             // Where a kept answer came from is not said to another provider, and its likelihoods are nobody's affair.
             let _ = ["annotations", "logprobs"].map(|name| object.take(name));
@@ -265,14 +271,14 @@ fn found(tools: &[Tool]) -> String {
     }
 }
 
-/// A message of another agent to the model; nothing where only OpenAI could read it.
+/// A message of another agent to the model; nothing where it says nothing.
 fn agent_message(object: &mut Object<'_>, at: &Path<'_>) -> Result<Option<ItemRead>, Refusal> {
     let in_content = at.field("content");
     let mut parts = match object.take("content") {
         Some(raw) => content(raw, &in_content)?,
         None => Vec::new(),
     };
-    parts.retain(|part| !matches!(part.content, Content::Other { .. }));
+    parts = agents::told(parts, &in_content)?;
     if parts.is_empty() {
         return Ok(None);
     }
