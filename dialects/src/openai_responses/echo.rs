@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::agents;
 use super::client_tools::ClientTool;
+use super::compaction;
 use super::tool_name::flat;
 use crate::hub::Raw;
 use crate::json::{Object, ROOT, Writer, kind_of};
@@ -36,6 +37,8 @@ const REPEATED: [(&str, &str); 14] = [
 pub(crate) struct Echo {
     fields: Vec<(&'static str, Raw)>,
     shapes: BTreeMap<String, Shape>,
+    /// True if the answer is a shorter conversation.
+    pub(super) is_summary: bool,
 }
 
 /// The form of a tool that is not a plain function.
@@ -91,15 +94,19 @@ impl Echo {
                 echo.fields.push((name, raw));
             }
         }
-        if WITH_TOOLS.iter().any(|kind| memchr::memmem::find(body, kind.as_bytes()).is_some()) {
-            echo.shapes_in_items(object.take("input"));
+        let has_tools = WITH_TOOLS.iter().any(|kind| memchr::memmem::find(body, kind.as_bytes()).is_some());
+        if has_tools || compaction::may_be_asked_for(body) {
+            let input = object.take("input");
+            let items: Vec<&RawValue> =
+                input.and_then(|input| serde_json::from_str(input.get()).ok()).unwrap_or_default();
+            echo.is_summary = compaction::is_asked_for(&items);
+            echo.shapes_in_items(items);
         }
         echo
     }
 
     /// Of the tools that stand among the items.
-    fn shapes_in_items(&mut self, input: Option<&RawValue>) {
-        let items: Vec<&RawValue> = input.and_then(|input| serde_json::from_str(input.get()).ok()).unwrap_or_default();
+    fn shapes_in_items(&mut self, items: Vec<&RawValue>) {
         for raw in items.into_iter().filter(|raw| WITH_TOOLS.contains(&&*kind_of(raw.get()))) {
             if let Ok(EchoedTool { tools: Some(tools), .. }) = serde_json::from_str(raw.get()) {
                 self.shapes(tools, None);

@@ -6,6 +6,7 @@
 
 mod agents;
 mod client_tools;
+mod compaction;
 mod echo;
 pub(crate) mod error;
 pub(crate) mod fold;

@@ -11,7 +11,7 @@ use crate::hub::{Content, Message, Part, Role, Source, SystemPart, Tool};
 use crate::json::{Object, Path, ROOT, string};
 use crate::openai_responses::client_tools::{ClientTool, printed};
 use crate::openai_responses::request::read_tools;
-use crate::openai_responses::{agents, reply, sealed};
+use crate::openai_responses::{agents, compaction, reply, sealed};
 use crate::tool_results;
 
 const INPUT: Path<'static> = ROOT.field("input");
@@ -27,6 +27,8 @@ pub(super) struct Input {
     pub(super) messages: Vec<Message>,
     /// The tools that stand among its items.
     pub(super) tools: Vec<Tool>,
+    /// True if it is to be made shorter.
+    pub(super) is_made_shorter: bool,
 }
 
 /// Reads `input`. Instructions before the conversation become `system`; later ones stay where they are. What the model said
@@ -38,7 +40,8 @@ pub(super) fn input(top: &mut Object<'_>) -> Result<Input, Refusal> {
     }
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| INPUT.refuse("must be a string or an array of items"))?;
-    let Input { mut system, mut messages, mut tools } = Input::default();
+    let Input { mut system, mut messages, mut tools, .. } = Input::default();
+    let is_made_shorter = compaction::is_asked_for(&list);
     for (index, raw) in list.iter().enumerate() {
         let at = INPUT.index(index);
         match item(raw, (&list, &at), &mut tools)? {
@@ -57,7 +60,7 @@ pub(super) fn input(top: &mut Object<'_>) -> Result<Input, Refusal> {
     if messages.is_empty() && system.is_empty() {
         return Err(INPUT.refuse("must hold at least one message"));
     }
-    Ok(Input { system, messages, tools })
+    Ok(Input { system, messages, tools, is_made_shorter })
 }
 
 /// An item, by what it is in a conversation.
@@ -105,7 +108,13 @@ fn item(
         "agent_message" => return agent_message(&mut object, at),
         "reasoning" => return thought(&mut object, at).map(|part| part.map(|part| ItemRead::Model(vec![part]))),
         "item_reference" => return Err(at.refuse(format_args!("what it names {KEPT}"))),
+        compaction::TRIGGER if is_last(raw, list) => ItemRead::User(vec![Part::text(compaction::REQUEST)]),
+        // One that was heard before.
+        compaction::TRIGGER => return Ok(None),
         "compaction" | "compaction_summary" | "context_compaction" => {
+            if let Some(summary) = object.text("encrypted_content", at)?.as_deref().and_then(compaction::told) {
+                return Ok(Some(ItemRead::User(vec![Part::text(summary)])));
+            }
             return Err(at.refuse(format_args!("a conversation that was made shorter by OpenAI {KEPT}")));
         }
         "image_generation_call" if object.take("result").is_some_and(|result| result.get().starts_with('"')) => {
@@ -116,6 +125,10 @@ fn item(
             ItemRead::Model(vec![Part::new(Content::Other { dialect: Dialect::OpenAiResponses, raw: raw.to_owned() })])
         }
     }))
+}
+
+fn is_last(item: &RawValue, list: &[&RawValue]) -> bool {
+    list.last().is_some_and(|last| std::ptr::eq(*last, item))
 }
 
 /// A picture that a model has made, as it was told to the caller.
