@@ -251,6 +251,21 @@ impl Dialect {
         }
     }
 
+    /// True if a call to OpenAI's Responses API holds encrypted thoughts, whoever has made them.
+    #[must_use]
+    pub fn has_encrypted_thoughts(self, body: &Bytes) -> bool {
+        self.without_encrypted_thoughts(body).len() != body.len()
+    }
+
+    /// True if a call to OpenAI's Responses API holds a conversation that OpenAI has made shorter: only the account that did so reads it.
+    #[must_use]
+    pub fn is_made_shorter(self, body: &[u8]) -> bool {
+        match self {
+            Self::OpenAiResponses => openai_responses::is_made_shorter(body),
+            _ => false,
+        }
+    }
+
     /// Reads a whole answer.
     ///
     /// # Errors

@@ -12,12 +12,15 @@ use super::sealed::{pack, unpack};
 use super::wire;
 use crate::hub::{Call, Content, Delta, ErrorKind, Event, Part, PartKind, ProviderError, Raw, Tool, ToolChoice};
 use crate::json::{Writer, kind_of};
+use crate::json_places::{elements, member, text};
 use crate::verbatim::Edit;
 
 /// The beginning of a summary in `encrypted_content`.
 pub(super) const MARK: &str = "sluicegate.c1.";
 /// The kind of the item that asks for one.
 pub(super) const TRIGGER: &str = "compaction_trigger";
+/// The kinds of items that stand for a conversation.
+pub(super) const ITEMS: [&str; 3] = ["compaction", "compaction_summary", "context_compaction"];
 /// The words that stand before a summary where a model reads it.
 const BEFORE: &str =
     "The conversation until here was made shorter. This summary stands in its place; go on from it:\n\n";
@@ -47,6 +50,15 @@ pub(super) fn ask(call: &mut Call) {
     for name in ["tool_choice", "top_logprobs"] {
         call.extra.fields.remove(name);
     }
+}
+
+/// True if a body holds an item of OpenAI's that stands for a conversation.
+pub(crate) fn is_made_shorter(body: &[u8]) -> bool {
+    let is_one = |item: Range<usize>| {
+        let kind = text(body, item.clone(), b"type").is_some_and(|kind| ITEMS.contains(&kind));
+        kind && text(body, item, b"encrypted_content").is_some_and(|packed| !packed.starts_with(MARK))
+    };
+    member(body, 0..body.len(), b"input").is_some_and(|list| elements(body, list).into_iter().any(is_one))
 }
 
 /// The summary of an item, as a model reads it; `None`: only OpenAI can read it.
@@ -182,6 +194,24 @@ mod tests {
         assert_eq!((&passed["input"][0]["role"], &passed["input"][0]["type"]), (&json!("user"), &json!("message")));
         assert!(passed["input"][0]["content"].as_str().unwrap().ends_with("There are \"7\"."));
         assert_eq!(passed["input"][1]["content"], "Go on.");
+    }
+
+    #[test]
+    fn what_openai_has_made_shorter_is_told_from_what_the_gateway_has() {
+        let of = |item: Value| {
+            is_made_shorter(json!({"model": "m", "input": [{"role": "user"}, item]}).to_string().as_bytes())
+        };
+        assert!(of(json!({"type": "compaction", "encrypted_content": "gAAAA"})));
+        assert!(of(json!({"type": "context_compaction", "encrypted_content": "gAAAA"})));
+        for other in [
+            whole()[0].clone(),
+            json!({"type": "reasoning", "encrypted_content": "gAAAA"}),
+            json!({"type": "context_compaction"}),
+            json!({"type": TRIGGER}),
+        ] {
+            assert!(!of(other.clone()), "{other}");
+        }
+        assert!(!is_made_shorter(br#"{"input":"compaction"}"#) && !is_made_shorter(b"x"));
     }
 
     fn streamed(events: &[Event]) -> String {

@@ -31,6 +31,7 @@ use crate::spoke::{COMMENT, Habits, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
+pub(crate) use compaction::is_made_shorter;
 pub(crate) use sealed::without_encrypted_thoughts;
 #[cfg(test)]
 pub(crate) use wire::ResponseUsage;

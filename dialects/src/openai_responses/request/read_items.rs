@@ -111,7 +111,7 @@ fn item(
         compaction::TRIGGER if is_last(raw, list) => ItemRead::User(vec![Part::text(compaction::REQUEST)]),
         // One that was heard before.
         compaction::TRIGGER => return Ok(None),
-        "compaction" | "compaction_summary" | "context_compaction" => {
+        kind if compaction::ITEMS.contains(&kind) => {
             if let Some(summary) = object.text("encrypted_content", at)?.as_deref().and_then(compaction::told) {
                 return Ok(Some(ItemRead::User(vec![Part::text(summary)])));
             }
