@@ -318,6 +318,13 @@ impl Dialect {
         }
     }
 
+    /// True if a translated call with this body is to be asked for a whole answer, though its caller wants a stream: the model answers it in no
+    /// other way.
+    #[must_use]
+    pub fn is_answered_whole(self, model: &str, body: &[u8]) -> bool {
+        self == Self::BedrockConverse && bedrock_converse::is_answered_whole(model, body)
+    }
+
     /// A reader of one streamed answer.
     #[must_use]
     pub fn stream_decoder(self) -> StreamDecoder {

@@ -14,7 +14,7 @@ mod policy;
 
 pub(crate) use attribution::without_attribution;
 pub(crate) use bedrock::{
-    BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock, bedrock_mark, openais_name,
+    BedrockModel, ConverseThinking, ConverseTopK, ForcedCall, SignatureUse, bedrock, bedrock_mark, openais_name,
 };
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude, refuses_prefill};
 pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};

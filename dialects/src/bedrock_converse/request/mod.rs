@@ -11,3 +11,4 @@ mod write_tools;
 
 pub(super) use read::decode;
 pub(super) use write::encode;
+pub(crate) use write::is_answered_whole;
