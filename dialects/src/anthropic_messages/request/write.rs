@@ -101,9 +101,11 @@ pub(crate) fn encode_counted(call: &Call, profile: &ProviderProfile, path: PartP
     encode(call, profile, path).map(|encoded| countable::of_encoded(encoded, COUNTABLE))
 }
 
-/// True if the provider's policy does not say that it takes no form of an answer, as Claude at Microsoft Foundry where Azure hosts it.
-fn takes_forms(profile: &ProviderProfile) -> bool {
-    profile.fields.get("response_format") != Some(&FieldAction::Drop)
+/// True if a form of the answer, and the schemas of tools, are kept to: by the model, and by its provider's policy, which may say that it
+/// takes no form, as Claude at Microsoft Foundry where Azure hosts it.
+fn keeps_to_schemas(model: &str, profile: &ProviderProfile, at_bedrock: bool) -> bool {
+    let takes_forms = profile.fields.get("response_format") != Some(&FieldAction::Drop);
+    takes_forms && vendors::claude(model).keeps_to_schemas(at_bedrock)
 }
 
 /// The same, for Anthropic or for its models at Bedrock, the newest of which take less there. Errors: as `encode`.
@@ -133,8 +135,7 @@ pub(crate) fn encode_for(
     } = call;
     let mut writer = BlockWriter::request(call.extra.dialect, path);
     writer.server_tools = profile.server_tools;
-    let keeps_to_schemas =
-        (vendors::claude(model).keeps_to_schemas(at_bedrock) && takes_forms(profile)) || !writer.cross_dialect();
+    let keeps_to_schemas = !writer.cross_dialect() || keeps_to_schemas(model, profile, at_bedrock);
     let stop = stops(stop, &mut writer);
     let Plan { max_tokens, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
     // What is wrong with the conversation is told before what is wrong here.

@@ -171,10 +171,10 @@ fn content(raw: &RawValue, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
 fn piece(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
     let kind = object.required("type", at)?;
-    if kind == "encrypted_content" {
-        if let Some(text) = agents::unencrypted(&mut object, at)? {
-            return Ok(Part::text(text));
-        }
+    if kind == "encrypted_content"
+        && let Some(text) = agents::unencrypted(&mut object, at)?
+    {
+        return Ok(Part::text(text));
     }
     let content = match &*kind {
         "input_text" | "output_text" | "text" => {
