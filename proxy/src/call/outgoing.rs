@@ -124,7 +124,6 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
         let uri = at.uri(&provider.origin, model, (streams, cross_dialect));
         uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))
     };
-    let said = at.offer.headers;
     let envelope = at.offer.envelope.or(dialect.habits().envelope);
     if !cross_dialect {
         return in_its_words(call, (model, envelope), (at, provider), uri(call.streams())?);
@@ -144,30 +143,14 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     let Governed { body, dropped } = governed(&Bytes::from(body), (provider, model), SeenMarks::default())?;
     let AtHost { body, dropped: at_host, beta: _ } = at_host(&body, envelope, provider)?;
     let dropped = unsaid.len() + dropped.len() + at_host.len();
-    let betas = Betas::AsTheyCame;
     let body = match dialect.habits().envelope.zip(envelope) {
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
         None => unpacked(&body, at.offer),
     };
     let body = foreign_thoughts::left_out(call, dialect, body);
     let body = labelled(marked(body, (call, model), dialect), call, at.offer);
-    let usage_is_ours = false;
-    let (media, method) = (media(at.offer.dialect), Method::POST);
-    Ok(Outgoing {
-        body,
-        plain: None,
-        uri,
-        said,
-        added,
-        dialect,
-        usage_is_ours,
-        is_whole,
-        clamped,
-        dropped,
-        betas,
-        media,
-        method,
-    })
+    let sent = Outgoing::as_it_is(at.offer, (Method::POST, uri), (body, media(dialect)));
+    Ok(Outgoing { added, is_whole, clamped, dropped, ..sent })
 }
 
 /// The request in the caller's own dialect: its bytes but for what has to be changed.
