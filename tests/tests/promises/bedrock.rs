@@ -263,7 +263,7 @@ async fn a_model_that_takes_tools_in_whole_answers_only_is_asked_for_one_and_tol
     let call = format!(
         r#"{{"model":"{LLAMA}","max_tokens":90,"stream":true,"messages":[{{"role":"user","content":"x"}}],"tools":[{{"name":"f","input_schema":{{"type":"object"}}}}]}}"#
     );
-    let got = proxy.client().post(MESSAGES, JSON, &call).await.unwrap();
+    let got = proxy.client().post(MESSAGES, JSON, call).await.unwrap();
     assert_eq!(got.status, 200, "{}", got.text());
     assert!(got.text().contains("input_json_delta") && got.text().contains("message_stop"), "{}", got.text());
     let head = upstream.received().pop().unwrap().head;
