@@ -25,6 +25,7 @@ use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
 pub use count::counted_input;
+pub(crate) use request::is_answered_whole;
 
 #[cfg(test)]
 pub(crate) use wire::ConverseUsage;

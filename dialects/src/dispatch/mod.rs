@@ -273,6 +273,21 @@ impl Dialect {
         }
     }
 
+    /// True if a call to OpenAI's Responses API holds encrypted thoughts, whoever has made them.
+    #[must_use]
+    pub fn has_encrypted_thoughts(self, body: &Bytes) -> bool {
+        self.without_encrypted_thoughts(body).len() != body.len()
+    }
+
+    /// True if a call to OpenAI's Responses API holds a conversation that OpenAI has made shorter: only the account that did so reads it.
+    #[must_use]
+    pub fn is_made_shorter(self, body: &[u8]) -> bool {
+        match self {
+            Self::OpenAiResponses => openai_responses::is_made_shorter(body),
+            _ => false,
+        }
+    }
+
     /// Reads a whole answer.
     ///
     /// # Errors
@@ -323,6 +338,13 @@ impl Dialect {
             }
             Self::OpenAiChat | Self::OpenAiResponses | Self::Gemini | Self::CohereChat => false,
         }
+    }
+
+    /// True if a translated call with this body is to be asked for a whole answer, though its caller wants a stream: the model answers it in no
+    /// other way.
+    #[must_use]
+    pub fn is_answered_whole(self, model: &str, body: &[u8]) -> bool {
+        self == Self::BedrockConverse && bedrock_converse::is_answered_whole(model, body)
     }
 
     /// A reader of one streamed answer.

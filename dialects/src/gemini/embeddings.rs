@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::wire::UsageMetadata;
 use crate::codec::{Malformed, Refusal};
 use crate::embeddings::{EmbeddingCall, EmbeddingReply, Embeddings};
-use crate::hub::Usage;
+use crate::hub::{Fields, Usage};
 use crate::json::{Object, Path, ROOT, Writer, count};
 use crate::json_places::{elements, member};
 use crate::scan;
@@ -25,6 +25,8 @@ const MOST: usize = 100;
 
 /// The list of a batch.
 const BATCH: &str = "requests";
+/// The place of the settings, which stood beside the text before.
+const CONFIG: &str = "embedContentConfig";
 
 fn decode_call(body: &[u8]) -> Result<EmbeddingCall, Refusal> {
     const REQUESTS: Path<'static> = ROOT.field(BATCH);
@@ -63,20 +65,31 @@ fn one(mut object: Object<'_>, at: &Path<'_>, first: bool, call: &mut EmbeddingC
         text += &part.ok_or_else(|| at.refuse("only texts can be told to a provider of another dialect"))?;
     }
     call.inputs.push(text);
-    let dimensions = object.take("outputDimensionality");
-    let dimensions = dimensions
-        .map(|raw| count(raw.get()).ok_or_else(|| at.field("outputDimensionality").refuse("must be a whole number")))
-        .transpose()?;
+    let config_at = at.field(CONFIG);
+    let config = object.take(CONFIG).map(|raw| Object::read_either(raw.get(), &config_at)).transpose()?;
+    let outer = dimensions(&mut object, at)?;
+    let (inner, rest) = match config {
+        Some(mut config) => (dimensions(&mut config, &config_at)?, config.rest()),
+        None => (None, Fields::new()),
+    };
+    let dimensions = inner.or(outer);
     if !first && dimensions != call.dimensions {
         return Err(at.field("outputDimensionality").refuse("must be the same in all requests at this provider"));
     }
     call.dimensions = dimensions;
-    for name in object.rest().into_keys() {
+    for name in object.rest().into_keys().chain(rest.into_keys()) {
         if !call.beside.contains(&name) {
             call.beside.push(name);
         }
     }
     Ok(())
+}
+
+/// The length of vectors that is said here.
+fn dimensions(object: &mut Object<'_>, at: &Path<'_>) -> Result<Option<u64>, Refusal> {
+    const NAME: &str = "outputDimensionality";
+    let said = object.take(NAME);
+    said.map(|raw| count(raw.get()).ok_or_else(|| at.field(NAME).refuse("must be a whole number"))).transpose()
 }
 
 /// A body with another name of the model: at its top, in each request of a batch, in the request whose tokens are counted.
@@ -186,6 +199,15 @@ mod tests {
         let one =
             decode_call(br#"{"content":{"parts":[{"text":"a"},{"text":"b"}]},"task_type":"RETRIEVAL_QUERY"}"#).unwrap();
         assert_eq!((one.inputs, one.dimensions, one.beside), (vec!["ab".into()], None, vec!["taskType".to_owned()]));
+        let config = r#""embedContentConfig":{"outputDimensionality":256,"taskType":"RETRIEVAL_QUERY"}"#;
+        for body in [
+            format!(r#"{{"content":{{"parts":[{{"text":"a"}}]}},"outputDimensionality":9,{config}}}"#),
+            format!(r#"{{"requests":[{{"content":{{"parts":[{{"text":"a"}}]}},{config}}}]}}"#),
+            r#"{"content":{"parts":[{"text":"a"}]},"embed_content_config":{"output_dimensionality":256,"task_type":"X"}}"#.to_owned(),
+        ] {
+            let read = decode_call(body.as_bytes()).unwrap();
+            assert_eq!((read.dimensions, read.beside), (Some(256), vec!["taskType".to_owned()]), "{body}");
+        }
         let several = decode_call(br#"{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]},"outputDimensionality":4},{"model":"models/m","content":{"parts":{"text":"b"}},"outputDimensionality":4}]}"#).unwrap();
         assert_eq!((several.inputs, several.dimensions), (vec!["a".into(), "b".into()], Some(4)));
         for (body, param) in [

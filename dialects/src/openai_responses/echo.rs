@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::agents;
 use super::client_tools::ClientTool;
+use super::compaction;
 use super::tool_name::flat;
 use crate::hub::Raw;
 use crate::json::{Object, ROOT, Writer, kind_of};
@@ -35,6 +37,8 @@ const REPEATED: [(&str, &str); 14] = [
 pub(crate) struct Echo {
     fields: Vec<(&'static str, Raw)>,
     shapes: BTreeMap<String, Shape>,
+    /// True if the answer is a shorter conversation.
+    pub(super) is_summary: bool,
 }
 
 /// The form of a tool that is not a plain function.
@@ -46,6 +50,8 @@ pub(super) struct Shape {
     pub(super) name: String,
     /// The namespace it stands in.
     pub(super) namespace: Option<String>,
+    /// True if OpenAI would encrypt some of its arguments.
+    pub(super) is_encrypted: bool,
 }
 
 /// The kind of a tool's calls.
@@ -68,6 +74,8 @@ struct EchoedTool<'a> {
     name: Option<String>,
     #[serde(borrow)]
     tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
 }
 
 impl Echo {
@@ -86,15 +94,19 @@ impl Echo {
                 echo.fields.push((name, raw));
             }
         }
-        if WITH_TOOLS.iter().any(|kind| memchr::memmem::find(body, kind.as_bytes()).is_some()) {
-            echo.shapes_in_items(object.take("input"));
+        let has_tools = WITH_TOOLS.iter().any(|kind| memchr::memmem::find(body, kind.as_bytes()).is_some());
+        if has_tools || compaction::may_be_asked_for(body) {
+            let input = object.take("input");
+            let items: Vec<&RawValue> =
+                input.and_then(|input| serde_json::from_str(input.get()).ok()).unwrap_or_default();
+            echo.is_summary = compaction::is_asked_for(&items);
+            echo.shapes_in_items(items);
         }
         echo
     }
 
     /// Of the tools that stand among the items.
-    fn shapes_in_items(&mut self, input: Option<&RawValue>) {
-        let items: Vec<&RawValue> = input.and_then(|input| serde_json::from_str(input.get()).ok()).unwrap_or_default();
+    fn shapes_in_items(&mut self, items: Vec<&RawValue>) {
         for raw in items.into_iter().filter(|raw| WITH_TOOLS.contains(&&*kind_of(raw.get()))) {
             if let Ok(EchoedTool { tools: Some(tools), .. }) = serde_json::from_str(raw.get()) {
                 self.shapes(tools, None);
@@ -105,21 +117,28 @@ impl Echo {
     fn shapes(&mut self, list: &RawValue, namespace: Option<&str>) {
         let list: Vec<&RawValue> = serde_json::from_str(list.get()).unwrap_or_default();
         for raw in list {
-            let Ok(EchoedTool { r#type, name, tools }) = serde_json::from_str(raw.get()) else { continue };
+            let Ok(EchoedTool { r#type, name, tools, parameters }) = serde_json::from_str(raw.get()) else { continue };
             if let Some(tool) = r#type.as_deref().and_then(|kind| ClientTool::of(kind, raw)) {
                 let name = tool.name().to_owned();
-                self.shapes.insert(name.clone(), Shape { form: Form::Client(tool), name, namespace: None });
+                self.shapes.insert(
+                    name.clone(),
+                    Shape { form: Form::Client(tool), name, namespace: None, is_encrypted: false },
+                );
             }
             let Some(name) = name else { continue };
+            let is_encrypted = parameters.is_some_and(agents::encrypts_arguments);
             let form = if r#type.as_deref() == Some("custom") { Form::FreeText } else { Form::Function };
             match (r#type.as_deref(), namespace, tools) {
                 (Some("namespace"), None, Some(tools)) => self.shapes(tools, Some(&name)),
                 (Some("custom" | "function"), Some(space), _) => {
-                    let shape = Shape { form, name: name.clone(), namespace: Some(space.to_owned()) };
+                    let shape = Shape { form, name: name.clone(), namespace: Some(space.to_owned()), is_encrypted };
                     self.shapes.insert(flat(space, &name), shape);
                 }
                 (Some("custom"), None, _) => {
-                    self.shapes.insert(name.clone(), Shape { form, name, namespace: None });
+                    self.shapes.insert(name.clone(), Shape { form, name, namespace: None, is_encrypted });
+                }
+                (Some("function"), None, _) if is_encrypted => {
+                    self.shapes.insert(name.clone(), Shape { form, name, namespace: None, is_encrypted });
                 }
                 _ => {}
             }
@@ -153,10 +172,13 @@ mod tests {
             {"type":"namespace","name":"ns","tools":[{"type":"function","name":"g"},{"type":"custom","name":"h"}]},{"type":"web_search"}]}"#;
         let echo = Echo::of(body);
         assert_eq!(echo.shape("f"), None);
-        assert_eq!(echo.shape("patch"), Some(&Shape { form: Form::FreeText, name: "patch".into(), namespace: None }));
+        assert_eq!(
+            echo.shape("patch"),
+            Some(&Shape { form: Form::FreeText, name: "patch".into(), namespace: None, is_encrypted: false })
+        );
         assert_eq!(
             echo.shape("ns__g"),
-            Some(&Shape { form: Form::Function, name: "g".into(), namespace: Some("ns".into()) })
+            Some(&Shape { form: Form::Function, name: "g".into(), namespace: Some("ns".into()), is_encrypted: false })
         );
         assert_eq!(echo.shape("ns__h").unwrap().form, Form::FreeText);
         let mut json = Writer::default();

@@ -37,6 +37,8 @@ pub(super) struct Called {
     pub(super) namespace: Option<String>,
     /// The kind of the call.
     pub(super) form: Form,
+    /// True if OpenAI would have encrypted some of its arguments: the client takes them for that unless it is told.
+    is_encrypted: bool,
     /// The function's arguments, the free text, or what a tool of the client's is to do.
     pub(super) said: String,
 }
@@ -44,16 +46,17 @@ pub(super) struct Called {
 impl Called {
     /// A call of the tool that is known by `name` with the provider. Nothing is said yet.
     pub(super) fn new(echo: &Echo, call_id: &str, name: &str) -> Self {
-        let Shape { form, name, namespace } = echo.shape(name).cloned().unwrap_or_else(|| Shape {
+        let Shape { form, name, namespace, is_encrypted } = echo.shape(name).cloned().unwrap_or_else(|| Shape {
             form: Form::Function,
             name: name.to_owned(),
             namespace: None,
+            is_encrypted: false,
         });
         let said = match form {
             Form::Client(tool) => tool.said(""),
             Form::Function | Form::FreeText => String::new(),
         };
-        Self { call_id: short(call_id, LONGEST_IN_ITEMS).into_owned(), name, namespace, form, said }
+        Self { call_id: short(call_id, LONGEST_IN_ITEMS).into_owned(), name, namespace, form, is_encrypted, said }
     }
 
     /// Takes the arguments whole.
@@ -188,7 +191,7 @@ pub(super) fn write_summary(text: &str, json: &mut Writer) {
 }
 
 fn write_call(id: &str, status: &str, call: &Called, said: &str, json: &mut Writer) {
-    let Called { call_id, name, namespace, form, said: whole } = call;
+    let Called { call_id, name, namespace, form, is_encrypted, said: whole } = call;
     json.open(b'{');
     json.text_field("id", id);
     let (kind, member) = match form {
@@ -209,6 +212,10 @@ fn write_call(id: &str, status: &str, call: &Called, said: &str, json: &mut Writ
     json.text_field("name", name);
     if let Some(namespace) = namespace {
         json.text_field("namespace", namespace);
+    }
+    if *is_encrypted && *form == Form::Function {
+        json.open_field("encrypted_function_args", b'[');
+        json.close(b']');
     }
     json.close(b'}');
 }

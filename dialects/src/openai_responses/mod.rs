@@ -4,7 +4,9 @@
 //! lists of models, pictures) is read and written by that spoke. What can not be said is refused or dropped by the rules in
 //! `docs/dialects-responses.md`.
 
+mod agents;
 mod client_tools;
+mod compaction;
 mod echo;
 pub(crate) mod error;
 pub(crate) mod fold;
@@ -29,6 +31,7 @@ use crate::spoke::{COMMENT, Habits, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
+pub(crate) use compaction::is_made_shorter;
 pub(crate) use sealed::without_encrypted_thoughts;
 #[cfg(test)]
 pub(crate) use wire::ResponseUsage;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
+use super::compaction;
 use crate::hub::Content;
 use crate::json_places::{member, text};
 use crate::mark::SeenMarks;
@@ -27,9 +28,10 @@ pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
     turns: b"input",
     parts: None,
     whole_turn: true,
-    fate: |body, item, _| {
-        let sealed = text(body, item, b"encrypted_content").is_some_and(|content| content.starts_with(MARK));
-        if sealed { Fate::Goes } else { Fate::Stays }
+    fate: |body, item, _| match text(body, item.clone(), b"encrypted_content") {
+        Some(content) if content.starts_with(MARK) => Fate::Goes,
+        Some(content) => compaction::turn(item, content).map_or(Fate::Stays, Fate::Becomes),
+        None => Fate::Stays,
     },
 };
 
@@ -118,7 +120,7 @@ impl OwnThought {
     }
 }
 
-fn pack(mark: &str, what: &impl Serialize) -> String {
+pub(super) fn pack(mark: &str, what: &impl Serialize) -> String {
     let json = serde_json::to_vec(what).unwrap_or_default();
     let mut packed = String::with_capacity(mark.len() + json.len() * 4 / 3 + 4);
     packed.push_str(mark);
@@ -126,7 +128,7 @@ fn pack(mark: &str, what: &impl Serialize) -> String {
     packed
 }
 
-fn unpack<T: serde::de::DeserializeOwned>(mark: &str, packed: &str) -> Option<T> {
+pub(super) fn unpack<T: serde::de::DeserializeOwned>(mark: &str, packed: &str) -> Option<T> {
     let json = BASE64.decode(packed.strip_prefix(mark)?).ok()?;
     serde_json::from_slice(&json).ok()
 }

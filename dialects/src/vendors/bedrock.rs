@@ -4,7 +4,9 @@
 //! (Claude's budget), Nova's "Extended thinking" and "Complete request schema" (`reasoningConfig`, `topK`), "OpenAI models" (efforts),
 //! github.com/anomalyco/opencode/pull/48195 and github.com/BerriAI/litellm/pull/38279 (GPT-5 and later, which refuse `reasoning_effort`),
 //! "Get validated JSON results from models" (schemas, which "select models" take), `ToolResultContentBlock` in the API reference (whose
-//! results may hold pictures).
+//! results may hold pictures), "Supported models and model features" (streaming tool use) and `ToolChoice` in the API reference, with
+//! github.com/langchain-ai/langchain-aws, `bedrock_converse.py` (calls that are forced), github.com/BerriAI/litellm/issues/42332 and 42470
+//! (16 tokens at least), github.com/NousResearch/hermes-agent/issues/111043 (Grok's sampling).
 //! A model that is not here is told nothing that it may not know, but for a schema: a profile's ARN does not say which model it has.
 
 use super::claude;
@@ -47,6 +49,17 @@ pub(crate) enum SignatureUse {
     Demanded,
 }
 
+/// The ways in which a model takes that a tool has to be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForcedCall {
+    /// None.
+    Never,
+    /// One of them, whichever (`any`).
+    Any,
+    /// That, and one by its name (`tool`).
+    Named,
+}
+
 /// A model at Bedrock.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BedrockModel {
@@ -66,6 +79,14 @@ pub(crate) struct BedrockModel {
     pub(crate) schemas: bool,
     /// True if a tool's result may hold a picture.
     pub(crate) pictures_in_results: bool,
+    /// The ways in which it takes that a tool has to be called.
+    pub(crate) forced_call: ForcedCall,
+    /// True if it takes tools where its answer streams.
+    pub(crate) streams_tools: bool,
+    /// True if it takes a temperature and `topP`.
+    pub(crate) draws: bool,
+    /// The fewest tokens that it may be told to answer with.
+    pub(crate) least_output: u64,
 }
 
 const UNKNOWN: BedrockModel = BedrockModel {
@@ -77,6 +98,10 @@ const UNKNOWN: BedrockModel = BedrockModel {
     strict_tools: false,
     schemas: true,
     pictures_in_results: false,
+    forced_call: ForcedCall::Named,
+    streams_tools: true,
+    draws: true,
+    least_output: 1,
 };
 /// One that is known, and signs nothing.
 const KNOWN: BedrockModel = BedrockModel { signature: SignatureUse::Never, ..UNKNOWN };
@@ -90,6 +115,7 @@ const CLAUDE: BedrockModel = BedrockModel {
     strict_tools: true,
     schemas: true,
     pictures_in_results: true,
+    ..UNKNOWN
 };
 /// Those that [`claude()`] says it of.
 const CLAUDE_WITHOUT_SCHEMAS: BedrockModel = BedrockModel { strict_tools: false, schemas: false, ..CLAUDE };
@@ -101,26 +127,37 @@ const NOVA: BedrockModel = BedrockModel {
     ..WITHOUT_SCHEMAS
 };
 
+const GPT: BedrockModel = BedrockModel { thinking: ConverseThinking::Reasoning, least_output: 16, ..KNOWN };
+const LLAMA: BedrockModel = BedrockModel { forced_call: ForcedCall::Never, streams_tools: false, ..WITHOUT_SCHEMAS };
+const MISTRAL: BedrockModel = BedrockModel { top_k: ConverseTopK::Field, forced_call: ForcedCall::Any, ..KNOWN };
+/// Its older models; the newer ones (`magistral`, `ministral`, `mistral-large-3`, `voxtral`) take schemas.
+const OLD_MISTRAL: BedrockModel = BedrockModel { schemas: false, streams_tools: false, ..MISTRAL };
+
 /// Words in models' names, and the facts known of each. The first that stands in a name counts.
-static MODELS: [(&str, BedrockModel); 17] = [
+static MODELS: [(&str, BedrockModel); 23] = [
     ("anthropic.", CLAUDE),
     ("claude", CLAUDE),
     ("nova-2", BedrockModel { thinking: ConverseThinking::Config(&["low", "medium", "high"]), ..NOVA }),
     ("nova", NOVA),
-    ("openai.gpt-5", BedrockModel { thinking: ConverseThinking::Reasoning, ..KNOWN }),
-    ("openai.gpt-6", BedrockModel { thinking: ConverseThinking::Reasoning, ..KNOWN }),
+    ("openai.gpt-5", GPT),
+    ("openai.gpt-6", GPT),
     ("gpt-oss", BedrockModel { thinking: ConverseThinking::Effort(&["low", "medium", "high"]), ..KNOWN }),
-    // Its older models; the newer ones (`magistral`, `ministral`, `mistral-large-3`, `voxtral`) take schemas.
-    ("mistral-7b", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
-    ("mixtral", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
-    ("mistral-large-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
-    ("mistral-small-24", BedrockModel { top_k: ConverseTopK::Field, ..WITHOUT_SCHEMAS }),
-    ("mistral", BedrockModel { top_k: ConverseTopK::Field, ..KNOWN }),
-    ("meta.llama4", BedrockModel { pictures_in_results: true, ..WITHOUT_SCHEMAS }),
-    ("meta.llama", WITHOUT_SCHEMAS),
+    ("xai.grok-4.3", BedrockModel { least_output: 16, ..UNKNOWN }),
+    ("xai.grok", BedrockModel { draws: false, least_output: 16, ..UNKNOWN }),
+    ("moonshot", BedrockModel { least_output: 16, ..UNKNOWN }),
+    ("mistral-7b", OLD_MISTRAL),
+    ("mixtral", OLD_MISTRAL),
+    ("mistral-large-24", OLD_MISTRAL),
+    ("mistral-small-24", OLD_MISTRAL),
+    ("pixtral", BedrockModel { schemas: true, ..OLD_MISTRAL }),
+    ("mistral", MISTRAL),
+    ("meta.llama4", BedrockModel { pictures_in_results: true, ..LLAMA }),
+    ("meta.llama", LLAMA),
+    ("writer.", BedrockModel { streams_tools: false, ..UNKNOWN }),
     ("cohere.command", WITHOUT_SCHEMAS),
     ("ai21.", WITHOUT_SCHEMAS),
     ("deepseek.r1", WITHOUT_SCHEMAS),
+    ("deepseek.v3", BedrockModel { forced_call: ForcedCall::Any, ..UNKNOWN }),
 ];
 
 /// Words that stand before the vendor's in the names of profiles that cross regions.
@@ -142,9 +179,9 @@ pub(crate) fn bedrock_mark(model: &str) -> Option<String> {
     other_vendor(model).map(|vendor| format!("{SEALED}b.{vendor}:"))
 }
 
-/// OpenAI's own name of one of its models at Bedrock, by which its table knows it; another model's as it is.
+/// The own name of one of OpenAI's or xAI's models at Bedrock, by which OpenAI's table knows it; another model's as it is.
 pub(crate) fn openais_name(model: &str) -> &str {
-    model.rsplit_once("openai.").map_or(model, |(_, name)| name)
+    ["openai.", "xai."].iter().find_map(|vendor| model.rsplit_once(vendor)).map_or(model, |(_, name)| name)
 }
 
 /// The facts known of a model, by its id, its inference profile's or its ARN.
@@ -208,6 +245,26 @@ mod tests {
             ("arn:aws:bedrock:us-east-1:1:application-inference-profile/a1", false),
         ] {
             assert_eq!(bedrock(model).pictures_in_results, pictures, "{model}");
+        }
+    }
+
+    #[test]
+    fn tools_are_taken_in_streams_and_forced_by_the_model() {
+        for (model, streams_tools, forced_call) in [
+            ("us.meta.llama3-3-70b-instruct-v1:0", false, ForcedCall::Never),
+            ("us.meta.llama4-maverick-17b-instruct-v1:0", false, ForcedCall::Never),
+            ("mistral.mistral-large-2407-v1:0", false, ForcedCall::Any),
+            ("us.mistral.pixtral-large-2502-v1:0", false, ForcedCall::Any),
+            ("mistral.mistral-large-3-675b-instruct", true, ForcedCall::Any),
+            ("us.writer.palmyra-x5-v1:0", false, ForcedCall::Named),
+            ("deepseek.v3-v1:0", true, ForcedCall::Any),
+            ("openai.gpt-6-sol", true, ForcedCall::Named),
+            ("us.amazon.nova-pro-v1:0", true, ForcedCall::Named),
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", true, ForcedCall::Named),
+            ("arn:aws:bedrock:us-east-1:1:application-inference-profile/a1", true, ForcedCall::Named),
+        ] {
+            let row = bedrock(model);
+            assert_eq!((row.streams_tools, row.forced_call), (streams_tools, forced_call), "{model}");
         }
     }
 

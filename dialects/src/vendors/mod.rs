@@ -15,7 +15,7 @@ mod thinkers;
 
 pub(crate) use attribution::without_attribution;
 pub(crate) use bedrock::{
-    BedrockModel, ConverseThinking, ConverseTopK, SignatureUse, bedrock, bedrock_mark, openais_name,
+    BedrockModel, ConverseThinking, ConverseTopK, ForcedCall, SignatureUse, bedrock, bedrock_mark, openais_name,
 };
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude, omits_thoughts, refuses_prefill};
 pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};

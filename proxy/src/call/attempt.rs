@@ -101,7 +101,7 @@ impl Attempt<'_> {
         open.entry().dropped_fields(outgoing.dropped);
         self.call.context.clamp(outgoing.clamped);
         let Outgoing { dialect, usage_is_ours, .. } = *outgoing;
-        let limits = self.send_limits();
+        let limits = self.send_limits(outgoing.is_whole);
         let send = async |outgoing: &Outgoing| self.send(outgoing, (hint.as_deref(), limits)).await;
         let sent = match compress_request::is_wanted(self.provider, outgoing.body().len(), self.now) {
             // Boxed: it is rare.
@@ -148,9 +148,9 @@ impl Attempt<'_> {
         }
     }
 
-    fn send_limits(&self) -> SendLimits {
+    fn send_limits(&self, is_whole: bool) -> SendLimits {
         // The model of a whole answer may say nothing until it is ready.
-        let first = if self.call.streams() { self.now + self.times.first_token } else { self.deadline };
+        let first = if self.call.streams() && !is_whole { self.now + self.times.first_token } else { self.deadline };
         let resend = self.target.pool.retry.on.reset && self.call.may_be_repeated();
         SendLimits { connect: self.times.connect, until: self.deadline.min(first), now: self.now, resend }
     }

@@ -303,7 +303,7 @@ fn judge(
         }
         Err(failure) if failure.retry == Retry::No => Err(failure),
         Err(failure) => {
-            if failure.retry == Retry::Mended {
+            if failure.retry.is_uncounted() {
                 progress.attempts = progress.attempts.saturating_sub(1);
             }
             round.failed((at, provider), &failure);

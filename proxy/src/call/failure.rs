@@ -192,6 +192,7 @@ impl Failure {
         // A purse that is empty is said as a limit is, and holds as a refusal does.
         let is_refused =
             decision.end != AttemptEnd::RateLimited || matches!(decision.cooldown, Cooldown::CredentialRefused);
+        let is_refused = is_refused && decision.retry != Retry::OtherAccount;
         let about = |key| AboutKey { key: Arc::clone(key), is_refused };
         Self { about_key: key.filter(|_| decision.is_about_the_key()).map(about), ..self }
     }
@@ -234,8 +235,8 @@ impl Failure {
     fn weight(&self) -> u8 {
         match (&self.said, self.end) {
             (FailureCause::Refused(_), _) => 0,
-            // The call has gone out without what was refused.
-            _ if self.retry == Retry::Mended => 0,
+            // The call has gone out without what was refused, or to whoever may read it.
+            _ if self.retry.is_uncounted() => 0,
             (FailureCause::NoKey(_), _) => 1,
             (FailureCause::UsedUp(_), _) => 2,
             (FailureCause::Error { is_about_us: true, provider, .. }, AttemptEnd::ClientError)

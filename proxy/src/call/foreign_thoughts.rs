@@ -1,5 +1,6 @@
 //! Thoughts that a vendor has encrypted for one account: another account of it refuses a call that brings them along. It is asked once more
-//! without them, since nothing else of the conversation is lost.
+//! without them, since nothing else of the conversation is lost. A conversation that was made shorter is lost without the item that stands
+//! for it: then the other accounts are asked.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -22,17 +23,33 @@ fn is_unreadable(status: StatusCode, error: &ProviderError) -> bool {
 }
 
 /// The decision about an error that may be about such thoughts: whoever is asked next is not told them. In a failover the other account
-/// refuses them with the last of the pool's attempts, so that is none of them.
+/// refuses them with the last of the pool's attempts, so that is none of them. What is refused without them is refused for a conversation
+/// that was made shorter, which the account reads that has made it so.
 pub(super) fn judged(
     call: &InboundCall,
     decision: RetryDecision,
     (status, error): (StatusCode, &ProviderError),
 ) -> RetryDecision {
-    if !is_unreadable(status, error) || decision.retry != Retry::No || call.context.forgets_thoughts() {
+    if !is_unreadable(status, error) || decision.retry != Retry::No {
         return decision;
     }
-    call.context.forget_thoughts();
-    RetryDecision { retry: Retry::Mended, ..decision }
+    let is_first = !call.context.forgets_thoughts();
+    let has_thoughts = is_first && call.dialect().has_encrypted_thoughts(&call.body);
+    let retry = again(is_first, has_thoughts, call.dialect().is_made_shorter(&call.body));
+    if retry == Retry::Mended {
+        call.context.forget_thoughts();
+    }
+    RetryDecision { retry, ..decision }
+}
+
+/// The place where a call may be made again that was refused. `is_first`: it had its thoughts, if there are any; `is_shorter`: OpenAI has
+/// made the conversation shorter.
+const fn again(is_first: bool, has_thoughts: bool, is_shorter: bool) -> Retry {
+    match (is_first, has_thoughts, is_shorter) {
+        (true, true, _) | (true, false, false) => Retry::Mended,
+        (_, _, true) => Retry::OtherAccount,
+        (false, _, false) => Retry::No,
+    }
 }
 
 /// The body without them, where they were refused before.
@@ -43,6 +60,14 @@ pub(super) fn left_out(call: &InboundCall, dialect: Dialect, body: Bytes) -> Byt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conversation_that_was_made_shorter_goes_to_other_accounts_and_thoughts_are_left_out_first() {
+        let places =
+            [(true, true, true), (false, true, true), (true, false, true), (true, true, false), (false, true, false)]
+                .map(|(is_first, has_thoughts, is_shorter)| again(is_first, has_thoughts, is_shorter));
+        assert_eq!(places, [Retry::Mended, Retry::OtherAccount, Retry::OtherAccount, Retry::Mended, Retry::No]);
+    }
 
     #[test]
     fn a_refusal_of_them_is_known_by_its_code_or_by_its_first_words() {

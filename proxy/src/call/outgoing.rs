@@ -60,6 +60,8 @@ pub(super) struct Outgoing {
     pub(super) dialect: Dialect,
     /// True if the stream's usage is asked for by us and not by the caller, who must not see it.
     pub(super) usage_is_ours: bool,
+    /// True if a whole answer is asked for, of which the caller is told a stream.
+    pub(super) is_whole: bool,
     /// The most tokens asked for, where the caller asked for more than the model answers with.
     pub(super) clamped: Option<u64>,
     /// The number of the call's fields that are left out.
@@ -120,12 +122,13 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     guarded(call, at.offer.dialect)?;
     let dialect = at.offer.dialect;
     let cross_dialect = !dialect.is_kin(call.dialect());
-    let uri = at.uri(&provider.origin, model, (call.streams(), cross_dialect));
-    let uri = uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))?;
-    let said = at.offer.headers;
+    let uri = |streams| {
+        let uri = at.uri(&provider.origin, model, (streams, cross_dialect));
+        uri.ok_or_else(|| Refusal::field("model", "can not be a part of this provider's path"))
+    };
     let envelope = at.offer.envelope.or(dialect.habits().envelope);
     if !cross_dialect {
-        return in_its_words(call, (model, envelope), (at, provider), uri);
+        return in_its_words(call, (model, envelope), (at, provider), uri(call.streams())?);
     }
     let encoded = if call.operation.embeds() {
         call.dialect().embedding_call(&call.body, (dialect, model))?
@@ -136,20 +139,20 @@ pub(super) fn write(call: &InboundCall, model: &str, provider: &Provider) -> Res
     if !unsaid.is_empty() {
         tracing::debug!(provider = provider.name, dropped = ?unsaid, "fields without a word in the target's dialect");
     }
+    let is_whole = call.streams() && dialect.is_answered_whole(model, &body);
+    let uri = uri(call.streams() && !is_whole)?;
     let added = headers.iter().filter_map(header).chain(labels_header(call, at.offer)).collect();
     let Governed { body, dropped } = governed(&Bytes::from(body), (provider, model), SeenMarks::default())?;
     let AtHost { body, dropped: at_host, beta: _ } = at_host(&body, envelope, provider)?;
     let dropped = unsaid.len() + dropped.len() + at_host.len();
-    let betas = Betas::AsTheyCame;
     let body = match dialect.habits().envelope.zip(envelope) {
         Some(both) => verbatim::rewrap(&body, both, Enveloped { model, stream: call.streams(), betas: &[] }),
         None => unpacked(&body, at.offer),
     };
     let body = foreign_thoughts::left_out(call, dialect, body);
     let body = labelled(marked(body, (call, model), (dialect, provider)), call, at.offer);
-    let usage_is_ours = false;
-    let (media, method) = (media(at.offer.dialect), Method::POST);
-    Ok(Outgoing { body, plain: None, uri, said, added, dialect, usage_is_ours, clamped, dropped, betas, media, method })
+    let sent = Outgoing::as_it_is(at.offer, (Method::POST, uri), (body, media(dialect)));
+    Ok(Outgoing { added, is_whole, clamped, dropped, ..sent })
 }
 
 /// The request in the caller's own dialect: its bytes but for what has to be changed.
@@ -192,6 +195,7 @@ fn in_its_words(
         added: labels_header(call, at.offer).into_iter().collect(),
         dialect: at.offer.dialect,
         usage_is_ours,
+        is_whole: false,
         clamped,
         dropped,
         betas,
@@ -376,6 +380,7 @@ impl Outgoing {
             added: Vec::new(),
             dialect: offer.dialect,
             usage_is_ours: false,
+            is_whole: false,
             clamped: None,
             dropped: 0,
             betas: Betas::AsTheyCame,

@@ -42,7 +42,14 @@ impl RetryDecision {
     /// True if another key of the same provider may do better: this one is limited or refused.
     pub(super) fn is_about_the_key(&self) -> bool {
         let is_refused = self.end == AttemptEnd::ClientError && self.retry == Retry::OtherEndpoint;
-        self.end == AttemptEnd::RateLimited || is_refused
+        self.end == AttemptEnd::RateLimited || is_refused || self.retry == Retry::OtherAccount
+    }
+}
+
+impl Retry {
+    /// True if the attempt is none of those that a pool makes: what was refused is not asked for again, or not there.
+    pub(super) const fn is_uncounted(self) -> bool {
+        matches!(self, Self::Mended | Self::OtherAccount)
     }
 }
 
@@ -57,6 +64,8 @@ pub(super) enum Retry {
     Anywhere,
     /// At the same provider too, at once: the call goes without what was refused. It is none of the attempts that a pool makes.
     Mended,
+    /// At another account, which may read what this one can not. It is none of the attempts that a pool makes either.
+    OtherAccount,
 }
 
 /// The cooldown that an endpoint gets.

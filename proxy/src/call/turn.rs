@@ -85,13 +85,18 @@ impl<'a> PoolRound<'a> {
 impl PoolRound<'_> {
     /// This provider, asked with one of its keys or its only one, has failed the call in a way that another may mend.
     pub(super) fn failed(&mut self, (at, provider): (usize, &Provider), failure: &Failure) {
-        if failure.retry == Retry::Mended {
+        if failure.retry.is_uncounted() {
             self.made = self.made.saturating_sub(1);
+        }
+        if failure.retry == Retry::Mended {
             self.tried.remove(at);
         }
         let has_other_key = self.turns.failed((at, provider), failure, Instant::now());
         if failure.retry == Retry::OtherEndpoint && !has_other_key {
             self.hopeless.add(at);
+        }
+        if failure.retry == Retry::OtherAccount && !has_other_key {
+            self.pass_over(at);
         }
     }
 

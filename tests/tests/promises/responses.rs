@@ -421,6 +421,33 @@ async fn thoughts_of_another_account_are_left_out_and_the_conversation_goes_on()
 }
 
 #[tokio::test]
+async fn a_conversation_that_one_account_has_made_shorter_goes_on_there() {
+    let accounts = ["one", "two", "three", "four"].map(account);
+    let providers: Vec<String> = ["one", "two", "three", "four"]
+        .iter()
+        .zip(&accounts)
+        .map(|(name, account)| provider(name, "OpenAI", account.address, ""))
+        .collect();
+    let more = "  loadBalancing: {strategy: RoundRobin}\n  retry: {attempts: 1}\n";
+    let text = pool("all", &providers, more) + &route("all", "all");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let user = json!({"role": "user", "content": "go on"});
+    let item = json!({"type": "compaction", "encrypted_content": "three-summary"});
+    let thought = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "three-thought"});
+    // Whoever is asked first: refusals take none of the attempts.
+    for input in [json!([item, user]), json!([item, thought, user])] {
+        for _ in 0..4 {
+            let said = ask(&proxy.client(), &[], &json!({"model": "all", "store": false, "input": input})).await;
+            assert_eq!((said.status, said.text().contains("three-thought")), (200, true), "{}", said.text());
+        }
+    }
+    // Nobody reads it.
+    let item = json!({"type": "compaction", "encrypted_content": "other"});
+    let said = ask(&proxy.client(), &[], &json!({"model": "all", "store": false, "input": [item, user]})).await;
+    assert_eq!((said.status, said.text().contains("invalid_encrypted_content")), (400, true));
+}
+
+#[tokio::test]
 async fn thoughts_of_an_account_that_is_away_are_left_out_at_the_other_one() {
     let kind = [("content-type", "application/json")];
     let away =

@@ -10,7 +10,7 @@ use crate::grammar;
 use crate::hub::{Call, Format};
 use crate::schema_refs;
 use crate::spoke::PartPath;
-use crate::vendors;
+use crate::vendors::{self, FieldAction};
 use serde::Serialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
@@ -120,6 +120,13 @@ pub(crate) fn encode_counted(call: &Call, profile: &ProviderProfile, path: PartP
     encode(call, profile, path).map(|encoded| countable::of_encoded(encoded, COUNTABLE))
 }
 
+/// True if a form of the answer, and the schemas of tools, are kept to: by the model, and by its provider's policy, which may say that it
+/// takes no form, as Claude at Microsoft Foundry where Azure hosts it.
+fn keeps_to_schemas(model: &str, profile: &ProviderProfile, at_bedrock: bool) -> bool {
+    let takes_forms = profile.fields.get("response_format") != Some(&FieldAction::Drop);
+    takes_forms && vendors::claude(model).keeps_to_schemas(at_bedrock)
+}
+
 /// The same, for Anthropic or for its models at Bedrock, the newest of which take less there. Errors: as `encode`.
 pub(crate) fn encode_for(
     call: &Call,
@@ -148,7 +155,7 @@ pub(crate) fn encode_for(
     } = call;
     let mut writer = BlockWriter::request(call.extra.dialect, path);
     writer.server_tools = profile.server_tools;
-    let keeps_to_schemas = vendors::claude(model).keeps_to_schemas(at_bedrock) || !writer.cross_dialect();
+    let keeps_to_schemas = !writer.cross_dialect() || keeps_to_schemas(model, profile, at_bedrock);
     let stop = stops(stop, &mut writer);
     let Plan { max_tokens, least, clamped, thinking, effort } = thinking::plan(call, profile, &mut writer)?;
     // What is wrong with the conversation is told before what is wrong here.
@@ -222,5 +229,34 @@ fn shape<'a>(format: Option<&'a Format>, writer: &mut BlockWriter) -> Option<Jso
             };
             Some(JsonSchema { r#type: "json_schema", schema })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Dialect;
+
+    #[test]
+    fn a_form_is_said_in_words_and_no_tool_is_strict_where_the_policy_says_so() {
+        let schema = json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false});
+        let body = json!({"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "x"}],
+            "tools": [{"type": "function", "function": {"name": "f", "strict": true, "parameters": schema}}],
+            "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}});
+        let call = Dialect::OpenAiChat.decode_call(body.to_string().as_bytes()).unwrap();
+        let sent = |profile: &ProviderProfile| {
+            let sent = Dialect::AnthropicMessages.encode_call(&call, profile).unwrap();
+            (serde_json::from_slice::<Value>(&sent.body).unwrap(), sent.dropped)
+        };
+        let (own, _) = sent(&ProviderProfile::default());
+        assert_eq!((&own["tools"][0]["strict"], own["output_config"]["format"].is_object()), (&json!(true), true));
+        let mut foundry = ProviderProfile::default();
+        foundry.fields.insert("response_format".to_owned(), FieldAction::Drop);
+        let (told, dropped) = sent(&foundry);
+        assert_eq!((&told["tools"][0]["strict"], &told["output_config"]), (&Value::Null, &Value::Null));
+        assert!(told["system"].to_string().contains("JSON that matches the schema"), "{told}");
+        assert!(dropped.iter().any(|name| name == "response_format"), "{dropped:?}");
     }
 }

@@ -12,3 +12,4 @@ mod write_tools;
 
 pub(super) use read::decode;
 pub(super) use write::encode;
+pub(crate) use write::is_answered_whole;

@@ -79,13 +79,15 @@ fn inference(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<Option<u64>, 
     let asked = call.max_tokens.or(target.default_max_tokens);
     let tokens = asked.map(|asked| most.map_or(asked, |most| most.min(asked)));
     let name = vendors::openais_name(&call.model);
+    let least = if draft.same() { 0 } else { draft.model.least_output };
+    let tokens = tokens.map(|tokens| tokens.max(least));
     let is_taken = |text: &str| draft.same() || (vendors::takes_stops(name) && !text.trim().is_empty());
     let stop: Vec<&String> = call.stop.iter().filter(|text| is_taken(text)).collect();
     if stop.len() < call.stop.len() {
         draft.drop("stop");
     }
     let drawn = [("temperature", call.sampling.temperature.is_some()), ("top_p", top_p.is_some())];
-    let draws = draft.same() || vendors::openai(name).sampling;
+    let draws = draft.same() || (vendors::openai(name).sampling && draft.model.draws);
     let (tokens, temperature, top_p) = if !draws {
         drop_said(draft, &drawn);
         (tokens, None, None)

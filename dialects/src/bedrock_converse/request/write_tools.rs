@@ -12,7 +12,7 @@ use crate::hub::{Call, Content, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, Writer, kind_of};
 use crate::schema_refs;
 use crate::schema_root;
-use crate::vendors;
+use crate::vendors::{self, ForcedCall};
 
 /// A schema that takes anything.
 const ANYTHING: &str = r#"{"type":"object","properties":{}}"#;
@@ -23,7 +23,9 @@ pub(super) fn config(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<(), R
         draft.drop("parallel_tool_calls");
     }
     let body = std::mem::take(&mut draft.json);
-    for (index, tool) in call.tools.iter().enumerate() {
+    let only = named_alone(call, draft);
+    for (index, tool) in call.tools.iter().enumerate().filter(|(_, tool)| only.is_none_or(|only| is_named(tool, only)))
+    {
         self::tool(index, tool, draft)?;
     }
     let tools = std::mem::take(&mut draft.json).into_bytes();
@@ -38,6 +40,7 @@ pub(super) fn config(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<(), R
             None
         }
         Some(_) if unsaid_must(call, draft).is_some() => Some(&ToolChoice::Auto),
+        Some(_) if only.is_some() => Some(&ToolChoice::Required),
         choice => choice.as_ref().filter(|_| !tools.is_empty()),
     };
     if tools.is_empty() && called.is_empty() {
@@ -60,7 +63,22 @@ pub(super) fn config(call: &Call, draft: &mut ConverseDraft<'_>) -> Result<(), R
 /// The choice that forces a call, where the model does not take one; `None`: it does, or none is forced.
 pub(super) fn unsaid_must<'a>(call: &'a Call, draft: &ConverseDraft<'_>) -> Option<&'a ToolChoice> {
     let asks = call.tool_choice.as_ref().filter(|choice| choice.is_a_must() && !draft.same());
-    asks.filter(|_| !vendors::claude(&call.model).takes_a_must())
+    let is_taken = vendors::claude(&call.model).takes_a_must() && draft.model.forced_call != ForcedCall::Never;
+    asks.filter(|_| !is_taken)
+}
+
+/// The tool that has to be called, where the model takes that one has to be and not which: then no other is declared.
+fn named_alone<'a>(call: &'a Call, draft: &ConverseDraft<'_>) -> Option<&'a str> {
+    match &call.tool_choice {
+        Some(ToolChoice::Named(name)) if draft.model.forced_call == ForcedCall::Any && !draft.same() => {
+            call.tools.iter().any(|tool| is_named(tool, name)).then_some(name)
+        }
+        _ => None,
+    }
+}
+
+fn is_named(tool: &Tool, wanted: &str) -> bool {
+    matches!(tool, Tool::Function { name, .. } if name == wanted)
 }
 
 /// The tools that were called in the conversation, each once.

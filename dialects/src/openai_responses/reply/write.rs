@@ -6,6 +6,7 @@ use crate::codec::EncodedReply;
 use crate::dialect::Dialect;
 use crate::hub::{Choice, Content, Part, Reply, Source, Stop, ToolCall};
 use crate::json::Writer;
+use crate::openai_responses::compaction::Summary;
 use crate::openai_responses::echo::Echo;
 use crate::openai_responses::item::{Called, Item, MessagePiece, ResponseFrame, list, picture};
 use crate::openai_responses::{sealed, wire};
@@ -41,6 +42,9 @@ pub(crate) fn encode(reply: &Reply, call: &[u8]) -> EncodedReply {
 
 /// The items that parts are, and the number of parts that are none: what is said in a row is one message.
 fn items(parts: &[Part], id: &str, same: bool, echo: &Echo) -> (Vec<Item>, usize) {
+    if let Some(summary) = Some(Summary::of(parts)).filter(|_| echo.is_summary).and_then(|summary| summary.item(id)) {
+        return (vec![Item::Raw(summary)], 0);
+    }
     let (mut items, mut skipped): (Vec<Item>, usize) = (Vec::with_capacity(parts.len()), 0);
     for Part { content, cache: _, extra: _ } in parts {
         let place = items.len();

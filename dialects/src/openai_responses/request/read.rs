@@ -5,6 +5,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Fields, Format, Reasoning, Sampling, SystemPart};
 use crate::json::{Object, Path, ROOT};
+use crate::openai_responses::compaction;
 
 /// Fields by whose loss nothing is lost: what clients tell OpenAI of themselves, what is asked for of every provider anyhow
 /// (`include`), and what the answer itself says (`store`: nothing is kept).
@@ -25,7 +26,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         return Err(ROOT.field("model").refuse("must not be empty"));
     }
     refuse_kept(top)?;
-    let read_items::Input { mut system, messages, tools: found } = read_items::input(top)?;
+    let read_items::Input { mut system, messages, tools: found, is_made_shorter } = read_items::input(top)?;
     if let Some(text) = top.text("instructions", &ROOT)?.filter(|text| !text.is_empty()) {
         system.insert(0, SystemPart::new(text));
     }
@@ -50,7 +51,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
     if let Some(raw) = other_choice {
         fields.insert("tool_choice".to_owned(), raw.to_owned());
     }
-    Ok(Call {
+    let mut call = Call {
         model,
         system,
         messages,
@@ -68,7 +69,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<Call, Refusal> {
         stream_usage: true,
         end_user,
         extra: Extra { dialect: Dialect::OpenAiResponses, fields },
-    })
+    };
+    if is_made_shorter {
+        compaction::ask(&mut call);
+    }
+    Ok(call)
 }
 
 /// Refuses what builds on something that is kept at OpenAI, in words that say what to send instead.

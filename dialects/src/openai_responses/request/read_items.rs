@@ -11,7 +11,7 @@ use crate::hub::{Content, Message, Part, Role, Source, SystemPart, Tool};
 use crate::json::{Object, Path, ROOT, string};
 use crate::openai_responses::client_tools::{ClientTool, printed};
 use crate::openai_responses::request::read_tools;
-use crate::openai_responses::{reply, sealed};
+use crate::openai_responses::{agents, compaction, reply, sealed};
 use crate::tool_results;
 
 const INPUT: Path<'static> = ROOT.field("input");
@@ -27,6 +27,8 @@ pub(super) struct Input {
     pub(super) messages: Vec<Message>,
     /// The tools that stand among its items.
     pub(super) tools: Vec<Tool>,
+    /// True if it is to be made shorter.
+    pub(super) is_made_shorter: bool,
 }
 
 /// Reads `input`. Instructions before the conversation become `system`; later ones stay where they are. What the model said
@@ -38,7 +40,8 @@ pub(super) fn input(top: &mut Object<'_>) -> Result<Input, Refusal> {
     }
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| INPUT.refuse("must be a string or an array of items"))?;
-    let Input { mut system, mut messages, mut tools } = Input::default();
+    let Input { mut system, mut messages, mut tools, .. } = Input::default();
+    let is_made_shorter = compaction::is_asked_for(&list);
     for (index, raw) in list.iter().enumerate() {
         let at = INPUT.index(index);
         match item(raw, (&list, &at), &mut tools)? {
@@ -57,7 +60,7 @@ pub(super) fn input(top: &mut Object<'_>) -> Result<Input, Refusal> {
     if messages.is_empty() && system.is_empty() {
         return Err(INPUT.refuse("must hold at least one message"));
     }
-    Ok(Input { system, messages, tools })
+    Ok(Input { system, messages, tools, is_made_shorter })
 }
 
 /// An item, by what it is in a conversation.
@@ -105,7 +108,13 @@ fn item(
         "agent_message" => return agent_message(&mut object, at),
         "reasoning" => return thought(&mut object, at).map(|part| part.map(|part| ItemRead::Model(vec![part]))),
         "item_reference" => return Err(at.refuse(format_args!("what it names {KEPT}"))),
-        "compaction" | "compaction_summary" | "context_compaction" => {
+        compaction::TRIGGER if is_last(raw, list) => ItemRead::User(vec![Part::text(compaction::REQUEST)]),
+        // One that was heard before.
+        compaction::TRIGGER => return Ok(None),
+        kind if compaction::ITEMS.contains(&kind) => {
+            if let Some(summary) = object.text("encrypted_content", at)?.as_deref().and_then(compaction::told) {
+                return Ok(Some(ItemRead::User(vec![Part::text(summary)])));
+            }
             return Err(at.refuse(format_args!("a conversation that was made shorter by OpenAI {KEPT}")));
         }
         "image_generation_call" if object.take("result").is_some_and(|result| result.get().starts_with('"')) => {
@@ -116,6 +125,10 @@ fn item(
             ItemRead::Model(vec![Part::new(Content::Other { dialect: Dialect::OpenAiResponses, raw: raw.to_owned() })])
         }
     }))
+}
+
+fn is_last(item: &RawValue, list: &[&RawValue]) -> bool {
+    list.last().is_some_and(|last| std::ptr::eq(*last, item))
 }
 
 /// A picture that a model has made, as it was told to the caller.
@@ -157,7 +170,13 @@ fn content(raw: &RawValue, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
 
 fn piece(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
-    let content = match &*object.required("type", at)? {
+    let kind = object.required("type", at)?;
+    if kind == "encrypted_content"
+        && let Some(text) = agents::unencrypted(&mut object, at)?
+    {
+        return Ok(Part::text(text));
+    }
+    let content = match &*kind {
         "input_text" | "output_text" | "text" => {
             // Where a kept answer came from is not said to another provider, and its likelihoods are nobody's affair.
             let _ = ["annotations", "logprobs"].map(|name| object.take(name));
@@ -265,14 +284,14 @@ fn found(tools: &[Tool]) -> String {
     }
 }
 
-/// A message of another agent to the model; nothing where only OpenAI could read it.
+/// A message of another agent to the model; nothing where it says nothing.
 fn agent_message(object: &mut Object<'_>, at: &Path<'_>) -> Result<Option<ItemRead>, Refusal> {
     let in_content = at.field("content");
     let mut parts = match object.take("content") {
         Some(raw) => content(raw, &in_content)?,
         None => Vec::new(),
     };
-    parts.retain(|part| !matches!(part.content, Content::Other { .. }));
+    parts = agents::told(parts, &in_content)?;
     if parts.is_empty() {
         return Ok(None);
     }

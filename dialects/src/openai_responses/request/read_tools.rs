@@ -8,6 +8,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Fields, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, string};
+use crate::openai_responses::agents;
 use crate::openai_responses::client_tools::ClientTool;
 use crate::openai_responses::tool_name::{INPUT, flat};
 
@@ -125,7 +126,8 @@ fn tool(raw: &RawValue, at: &Path<'_>, namespace: Option<&str>, tools: &mut Vec<
     match (&*kind, namespace) {
         ("function", _) => {
             let name = name_in(object.required("name", at)?);
-            let (description, parameters) = (object.text("description", at)?, object.raw("parameters"));
+            let description = object.text("description", at)?;
+            let parameters = object.take("parameters").map(|raw| agents::in_the_open(raw).into_owned());
             let strict = object.boolean("strict", at)?;
             // When a tool is looked for is OpenAI's affair: elsewhere all are there at once.
             object.take("defer_loading");

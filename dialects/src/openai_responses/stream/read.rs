@@ -17,6 +17,8 @@ use crate::text::{Seam, Text};
 
 /// The most parts that grow at once.
 const MOST_OPEN: usize = 256;
+/// The most parts of one answer.
+const MOST_TOLD: usize = 8192;
 
 /// Reads one streamed answer.
 #[derive(Debug, Default)]
@@ -34,6 +36,8 @@ struct ResponseReading {
     called: bool,
     /// The parts that grow, by the places of its item and of its piece there.
     open: BTreeMap<(u64, u64), ResponsePart>,
+    /// The bytes that were told of each, closed ones too: what says it whole may say more.
+    told: BTreeMap<(u64, u64), usize>,
     /// The items by their own names, where it stands behind a stream that passes.
     followed: Option<FollowedItems>,
     /// The memory that they take.
@@ -64,6 +68,8 @@ struct ResponsesEvent<'a> {
     #[serde(default)]
     summary_index: u64,
     delta: Option<Text>,
+    text: Option<Text>,
+    refusal: Option<Text>,
     #[serde(borrow)]
     item: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -213,11 +219,16 @@ impl ResponseReading {
                 Some(())
             }
             // Behind a stream that passes, a text that was told whole does not grow, whoever goes on.
-            "response.output_text.done" | "response.refusal.done" if self.followed.is_some() => {
-                self.followed.iter_mut().for_each(|followed| followed.is_said = true);
+            "response.output_text.done" | "response.refusal.done" => {
+                let kind = if name == "response.refusal.done" { PartKind::Refusal } else { PartKind::Text };
+                let whole = wire.text.or(wire.refusal).map(Text::whole).unwrap_or_default();
+                self.rest(place, kind, &whole, out)?;
+                let Some(followed) = &mut self.followed else { return Some(()) };
+                followed.is_said = true;
                 self.close(place, out)
             }
             "response.content_part.done" => {
+                wire.part.map_or(Some(()), |part| self.piece_done(place, part, out))?;
                 self.followed.iter_mut().for_each(|followed| followed.is_said = false);
                 self.close(place, out)
             }
@@ -228,6 +239,7 @@ impl ResponseReading {
                 let open = self.open.get_mut(&(wire.output_index, 0))?;
                 let text = open.seam.join(wire.delta?);
                 open.said = true;
+                *self.told.entry((wire.output_index, 0)).or_default() += text.len();
                 out.push(delta(open.part, Delta::Arguments(text)));
                 Some(())
             }
@@ -258,11 +270,12 @@ impl ResponseReading {
         if let Some(open) = self.open.get(&place) {
             return Some(open.part);
         }
-        if self.open.len() >= MOST_OPEN {
+        if self.open.len() >= MOST_OPEN || self.told.len() >= MOST_TOLD {
             return None;
         }
         let part = self.next_part;
         self.next_part = part.checked_add(1)?;
+        self.told.insert(place, 0);
         self.open.insert(place, ResponsePart { part, seam: Seam::default(), said: false, summary: 0 });
         out.push(Event::PartStart { choice: 0, part, kind });
         Some(part)
@@ -309,10 +322,36 @@ impl ResponseReading {
         let part = self.begin(place, kind, out)?;
         let open = self.open.get_mut(&place)?;
         let text = open.seam.join(text);
+        *self.told.entry(place).or_default() += text.len();
         if !text.is_empty() {
             out.push(delta(part, Delta::Text(text)));
         }
         Some(())
+    }
+
+    /// Tells what a text that is told whole has beyond what was told of it: all of it, where no piece came before.
+    fn rest(&mut self, place: (u64, u64), kind: PartKind, whole: &str, out: &mut Vec<Event>) -> Option<()> {
+        let told = self.told.get(&place).copied().unwrap_or_default();
+        match whole.get(told..) {
+            Some(more) if !more.is_empty() => {
+                self.text(place, kind, Text::from(more), out)?;
+                self.told.insert(place, whole.len());
+                Some(())
+            }
+            _ => Some(()),
+        }
+    }
+
+    /// A piece of a message that is whole.
+    fn piece_done(&mut self, place: (u64, u64), raw: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        let mut piece = Object::read(raw.get(), &ROOT).ok()?;
+        let (kind, name) = match &*piece.take("type").and_then(string)? {
+            "output_text" => (PartKind::Text, "text"),
+            "refusal" => (PartKind::Refusal, "refusal"),
+            _ => return Some(()),
+        };
+        let whole = piece.take(name).and_then(Text::of).map(Text::whole).unwrap_or_default();
+        self.rest(place, kind, &whole, out)
     }
 
     fn thought(&mut self, index: u64, summary: u64, text: Text, out: &mut Vec<Event>) -> Option<()> {
@@ -342,6 +381,11 @@ impl ResponseReading {
         let mut item = Object::read(raw.get(), &ROOT).ok()?;
         match &*item.take("type").and_then(string)? {
             "message" => {
+                let pieces = item.list("content", &ROOT).ok()?.unwrap_or_default();
+                for (place, piece) in pieces.into_iter().enumerate() {
+                    self.piece_done((index, place as u64), piece, out)?;
+                    self.close((index, place as u64), out)?;
+                }
                 let open: Vec<(u64, u64)> =
                     self.open.range((index, 0)..=(index, u64::MAX)).map(|(at, _)| *at).collect();
                 open.into_iter().for_each(|place| {
@@ -381,10 +425,9 @@ impl ResponseReading {
         let call = reply::call(&mut item, custom, &ROOT).ok()?;
         self.called = true;
         let part = self.begin((index, 0), PartKind::ToolCall { id: call.id, name: call.name }, out)?;
-        let said = self.open.get(&(index, 0)).is_some_and(|open| open.said);
-        if !said && !call.arguments.is_empty() {
-            out.push(delta(part, Delta::Arguments(call.arguments)));
-        }
+        let told = self.told.get(&(index, 0)).copied().unwrap_or_default();
+        let rest = call.arguments.get(told..).filter(|rest| !rest.is_empty());
+        out.extend(rest.map(|rest| delta(part, Delta::Arguments(rest.to_owned()))));
         self.close((index, 0), out)
     }
 
@@ -392,6 +435,9 @@ impl ResponseReading {
         self.start(response, out)?;
         let ResponseHead { usage, incomplete_details, service_tier, .. } = serde_json::from_str(response.get()).ok()?;
         self.tier = service_tier.or(self.tier);
+        if self.next_part == 0 && self.followed.is_none() {
+            self.told_at_its_end(response, out)?;
+        }
         let places: Vec<(u64, u64)> = self.open.keys().copied().collect();
         places.into_iter().for_each(|place| {
             self.close(place, out);
@@ -404,8 +450,96 @@ impl ResponseReading {
         self.ended = true;
         Some(())
     }
+
+    /// Tells an answer of which nothing was told before its last event.
+    fn told_at_its_end(&mut self, response: &RawValue, out: &mut Vec<Event>) -> Option<()> {
+        let items = Object::read(response.get(), &ROOT).ok()?.list("output", &ROOT).ok()?.unwrap_or_default();
+        items.into_iter().enumerate().try_for_each(|(index, item)| self.item_done(index as u64, item, out))
+    }
 }
 
 fn delta(part: u32, delta: Delta) -> Event {
     Event::Delta { choice: 0, part, delta }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn message(text: &str) -> Value {
+        json!({"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": text, "annotations": []}]})
+    }
+
+    fn call(arguments: &str) -> Value {
+        json!({"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": arguments})
+    }
+
+    fn added(item: &Value) -> Value {
+        json!({"type": "response.output_item.added", "output_index": 0, "item": item})
+    }
+
+    fn done(item: &Value) -> Value {
+        json!({"type": "response.output_item.done", "output_index": 0, "item": item})
+    }
+
+    fn piece(kind: &str, name: &str, text: &str) -> Value {
+        json!({"type": kind, "output_index": 0, "content_index": 0, name: text})
+    }
+
+    /// The text and the arguments that a stream tells, and the number of parts that it has.
+    fn told(events: &[Value], output: &Value) -> (String, String, usize) {
+        let begun = json!({"type": "response.created", "response": {"id": "resp_1", "model": "m"}});
+        let end = json!({"type": "response.completed", "response": {"id": "resp_1", "model": "m", "output": output}});
+        let (mut reader, mut out) = (ResponsesDecoder::new(), Vec::new());
+        for event in [&begun].into_iter().chain(events).chain([&end]) {
+            reader.push(format!("data: {event}\n\n").as_bytes(), &mut out).unwrap();
+        }
+        assert!(reader.is_finished());
+        let (mut text, mut arguments) = (String::new(), String::new());
+        for event in &out {
+            match event {
+                Event::Delta { delta: Delta::Text(more), .. } => text += more,
+                Event::Delta { delta: Delta::Arguments(more), .. } => arguments += more,
+                _ => {}
+            }
+        }
+        let begun = out.iter().filter(|event| matches!(event, Event::PartStart { .. })).count();
+        let ended = out.iter().filter(|event| matches!(event, Event::PartEnd { .. })).count();
+        assert_eq!(begun, ended);
+        (text, arguments, begun)
+    }
+
+    #[test]
+    fn what_is_only_told_whole_is_told_once() {
+        let part = json!({"type": "response.content_part.done", "output_index": 0, "content_index": 0, "part": message("hello")["content"][0]});
+        let delta = |text: &str| piece("response.output_text.delta", "delta", text);
+        let text_done = piece("response.output_text.done", "text", "hello");
+        let item = message("hello");
+        let (empty, all) = (added(&message("")), json!([item]));
+        for events in [
+            vec![empty.clone(), delta("hel"), delta("lo"), text_done.clone(), part.clone(), done(&item)],
+            vec![empty.clone(), text_done.clone(), part.clone(), done(&item)],
+            vec![empty.clone(), delta("hel"), text_done, part.clone(), done(&item)],
+            vec![empty.clone(), delta("hel"), part],
+            vec![empty, delta("hel"), done(&item)],
+            vec![done(&item)],
+            vec![],
+        ] {
+            assert_eq!(told(&events, &all), ("hello".to_owned(), String::new(), 1), "{events:?}");
+        }
+        let refusal = json!({"type": "message", "content": [{"type": "refusal", "refusal": "no"}]});
+        assert_eq!(told(&[done(&refusal)], &json!([refusal])).0, "no");
+    }
+
+    #[test]
+    fn a_call_that_is_only_told_whole_is_told_once() {
+        let (item, more) = (call(r#"{"a":1}"#), piece("response.function_call_arguments.delta", "delta", r#"{"a""#));
+        for events in
+            [vec![added(&call("")), more, done(&item)], vec![added(&call("")), done(&item)], vec![done(&item)], vec![]]
+        {
+            assert_eq!(told(&events, &json!([item])), (String::new(), r#"{"a":1}"#.to_owned(), 1), "{events:?}");
+        }
+    }
 }

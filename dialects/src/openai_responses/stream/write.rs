@@ -7,6 +7,7 @@ use crate::codec::{AnswerName, StreamOptions};
 use crate::dialect::Dialect;
 use crate::hub::{Delta, ErrorKind, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::Writer;
+use crate::openai_responses::compaction::Summary;
 use crate::openai_responses::echo::{Echo, Form};
 use crate::openai_responses::item::{
     Called, Item, MessagePiece, ResponseFrame, list, or_empty_object, picture, write_summary,
@@ -24,6 +25,8 @@ const MOST_PARTS: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct ResponsesEncoder {
     echo: Echo,
+    /// The answer, where it is a shorter conversation: one item, which is told when it is whole.
+    summary: Option<Summary>,
     id: String,
     model: String,
     created: u64,
@@ -64,8 +67,10 @@ impl ResponsesEncoder {
         let StreamOptions { include_usage: _, created, array: _, goes_on, call, prompt: _, answer } = options;
         let named = AnswerName { id: "resp_".to_owned(), model: String::new(), created };
         let AnswerName { id, model, created } = answer.unwrap_or(named);
+        let echo = call.map(|body| Echo::of(&body)).unwrap_or_default();
         Self {
-            echo: call.map(|body| Echo::of(&body)).unwrap_or_default(),
+            summary: echo.is_summary.then(Summary::default),
+            echo,
             id,
             model,
             created: created.unwrap_or(0),
@@ -104,6 +109,10 @@ impl EncodeStream for ResponsesEncoder {
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Alive => self.alive(out),
             Event::Error(error) => self.error(error, out),
+            Event::PartStart { .. } | Event::Delta { .. } | Event::PartEnd { .. } if self.summary.is_some() => {
+                self.begin(out);
+                self.held += self.summary.as_mut().map_or(0, |summary| summary.see(event) * 3);
+            }
             Event::PartStart { choice: 0, part, kind } => {
                 self.begin(out);
                 self.part_start(*part, kind, out);
@@ -473,6 +482,11 @@ impl ResponsesEncoder {
     fn end(&mut self, out: &mut Vec<u8>) {
         self.begin(out);
         self.part_end(out);
+        if let Some(summary) = self.summary.take() {
+            let Some(item) = summary.item(&self.id) else { return self.error(&Summary::missing(), out) };
+            self.add(Item::Raw(item), out);
+            self.item_end("completed", out);
+        }
         let stop = self.stop.get_or_insert(Stop::End);
         let (status, _) = wire::status(stop);
         if std::mem::take(&mut self.message_open) {
