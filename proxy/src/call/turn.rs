@@ -121,6 +121,21 @@ impl PoolRound<'_> {
         }
     }
 
+    /// This provider refuses the call at once for want of a place: another one of the pool may let it wait. Where none does, the pool has
+    /// had its chance.
+    pub(super) fn is_full(&mut self, call: &InboundCall, at: usize) {
+        let (target, room, now) = (self.target, self.room, Instant::now());
+        let waits = |(index, other): (usize, &Arc<Provider>)| {
+            let is_left =
+                index != at && !self.tried.has(index) && other.weight > 0 && other.health(now) == Health::Healthy;
+            is_left && fit(call, (target, room), other) && places::may_wait_at(call, other, None)
+        };
+        match target.pool.providers.iter().enumerate().any(waits) {
+            true => self.pass_over(at),
+            false => self.pass_over_all(),
+        }
+    }
+
     /// Nobody of it has a place for the call: it has had its chance.
     pub(super) fn pass_over_all(&mut self) {
         (0..self.target.pool.providers.len()).for_each(|at| self.pass_over(at));
@@ -239,6 +254,24 @@ fn again<'a>(call: &InboundCall, round: &mut PoolRound<'a>, now: Instant) -> Opt
     Some(NextAttempt { provider, permit, at, wait: Duration::ZERO, now, queues: false, holds: None })
 }
 
+/// A provider without a place for a call.
+struct FullProvider {
+    at: usize,
+    permit: Permit,
+    /// True if the call may wait for one.
+    lets_wait: bool,
+}
+
+impl FullProvider {
+    /// The one of two to wait at: the first that lets the call wait. Who has no queue would refuse it at once.
+    fn rather(before: Option<Self>, other: Self) -> Self {
+        match before {
+            Some(before) if before.lets_wait || !other.lets_wait => before,
+            _ => other,
+        }
+    }
+}
+
 /// A provider of the pool that is not in `but`, and its permit; `true`: it has no place for the call, nor has any other one.
 pub(super) fn admit(
     call: &InboundCall,
@@ -247,7 +280,7 @@ pub(super) fn admit(
     now: Instant,
 ) -> Option<(usize, Permit, bool)> {
     let (target, pool) = (round.target, &**round.target.pool);
-    let (mut but, mut refused, mut full) = (but, None, None);
+    let (mut but, mut refused, mut full) = (but, None, None::<FullProvider>);
     // An endpoint may have been taken by another worker between the look and the admission: then the next one.
     for _ in 0..pool.providers.len() {
         let chosen = match pool.providers.as_slice() {
@@ -274,7 +307,8 @@ pub(super) fn admit(
         match admitted.map(|permit| seat(call, round, (chosen.index, provider), (permit, now))) {
             Some(Ok(permit)) => return Some((chosen.index, permit, false)),
             Some(Err(permit)) => {
-                full.get_or_insert((chosen.index, permit, true));
+                let lets_wait = places::may_wait_at(call, provider, permit.key_index());
+                full = Some(FullProvider::rather(full, FullProvider { at: chosen.index, permit, lets_wait }));
             }
             None => {
                 refused.get_or_insert(chosen.index);
@@ -282,8 +316,8 @@ pub(super) fn admit(
         }
         but.add(chosen.index);
     }
-    if full.is_some() {
-        return full;
+    if let Some(FullProvider { at, permit, .. }) = full {
+        return Some((at, permit, true));
     }
     let at = refused.filter(|_| round.last_resort)?;
     let provider = pool.providers.get(at)?;
