@@ -69,7 +69,7 @@ fn limits_cost(limit: &RateLimit) -> bool {
 enum Unpriced<'a> {
     /// One.
     Model(&'a str),
-    /// Whatever this provider is asked for.
+    /// All that this provider is asked for.
     AllOf(&'a str),
 }
 

@@ -398,9 +398,41 @@ fn backoff(settings: &Backoff, made: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate_config::Millis;
+    use sluicegate_config::{CircuitBreaker, Millis};
 
     use super::*;
+    use crate::endpoint::Endpoint;
+
+    #[test]
+    fn of_full_providers_the_first_that_lets_a_call_wait_is_waited_for() {
+        let now = Instant::now();
+        let circuit = CircuitBreaker {
+            error_percent: 50,
+            minimum_requests: 1,
+            window: Millis(1),
+            consecutive_failures: 5,
+            open_for: Millis(1),
+            max_open_for: Millis(1),
+            half_open_requests: 1,
+            max_open_percent: 100,
+        };
+        let chosen = |waits: &[bool]| {
+            let all = waits.iter().enumerate().map(|(at, lets_wait)| {
+                let permit = Arc::new(Endpoint::new(circuit, now)).admit_anyway(now);
+                FullProvider { at, permit, lets_wait: *lets_wait }
+            });
+            all.fold(None, |before, other| Some(FullProvider::rather(before, other))).unwrap().at
+        };
+        for (waits, at) in [
+            (&[false, true][..], 1),
+            (&[true, false], 0),
+            (&[true, true], 0),
+            (&[false, false], 0),
+            (&[false, true, true], 1),
+        ] {
+            assert_eq!(chosen(waits), at, "{waits:?}");
+        }
+    }
 
     #[test]
     fn backoff_grows_to_its_bound_and_no_further() {
