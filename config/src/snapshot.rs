@@ -270,6 +270,12 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// True if any of its providers serves the model.
+    #[must_use]
+    pub fn serves(&self, model: &str) -> bool {
+        self.providers.iter().any(|provider| provider.models.is_empty() || provider.models.contains_key(model))
+    }
+
     /// True if any of its providers has an address that can be called.
     #[must_use]
     pub fn has_endpoints(&self) -> bool {

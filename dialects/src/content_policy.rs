@@ -123,7 +123,11 @@ impl ProviderError {
 impl Reply {
     /// True if it is nothing but a refusal.
     pub(crate) fn is_refusal(&self) -> bool {
-        let is_said = |part: &Part| !matches!(part.content, Content::Refusal(_));
+        // Anthropic and Amazon put one empty block where there is nothing, and so do streams, which are read alike.
+        let is_said = |part: &Part| match &part.content {
+            Content::Text { text, .. } => !text.is_empty(),
+            content => !matches!(content, Content::Refusal(_)),
+        };
         let refuses = |choice: &Choice| choice.stop == Stop::Refusal && !choice.parts.iter().any(is_said);
         !self.choices.is_empty() && self.choices.iter().all(refuses)
     }
@@ -241,6 +245,21 @@ mod tests {
             (
                 Dialect::AnthropicMessages,
                 r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[],"stop_reason":"refusal","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#,
+                true,
+            ),
+            (
+                Dialect::AnthropicMessages,
+                r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":""}],"stop_reason":"refusal","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#,
+                true,
+            ),
+            (
+                Dialect::AnthropicMessages,
+                r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":""},{"type":"text","text":"half"}],"stop_reason":"refusal","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#,
+                false,
+            ),
+            (
+                Dialect::BedrockConverse,
+                r#"{"output":{"message":{"role":"assistant","content":[{"text":""}]}},"stopReason":"content_filtered","usage":{"inputTokens":1,"outputTokens":1,"totalTokens":2},"metrics":{"latencyMs":1}}"#,
                 true,
             ),
             // A guardrail's own words are none of the model's.

@@ -23,6 +23,8 @@ pub struct ListedModel {
     pub output: BTreeSet<Modality>,
     /// Its abilities, as far as anybody has said them.
     pub capabilities: BTreeSet<ModelCapability>,
+    /// True if anybody who serves it offers vectors, of whatever models; `None`: nobody has said.
+    pub vectors_offered: Option<bool>,
     /// The cost of its tokens.
     pub price: Option<TokenPrices>,
 }

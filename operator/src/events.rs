@@ -92,7 +92,14 @@ fn of_budget(before: Option<&BudgetStatus>, now: &BudgetStatus) -> impl Iterator
         .then(|| notice(true, "BudgetRenewed", format!("{budget}, has begun anew: there is room again")));
     let reached = now.reached.filter(|reached| in_period.and_then(|before| before.reached) < Some(*reached));
     let alert = reached.map(|percent| {
-        let note = format!("{percent}% of {budget}, is spent: {} is used, {} is left{anew}", now.used, now.left);
+        // A call that is refused for what is spent reaches 100 too, with whatever it would have needed left.
+        let note = match percent == 100 && now.percent < 100 {
+            true => format!(
+                "{budget}, is spent but for less than a call was to cost (100 of alertAt): {} is used, {} is left{anew}",
+                now.used, now.left
+            ),
+            false => format!("{percent}% of {budget}, is spent: {} is used, {} is left{anew}", now.used, now.left),
+        };
         notice(false, "BudgetAlert", note)
     });
     let since = now.exceeded_since.as_deref().filter(|_| !in_period.is_some_and(was_exceeded));
@@ -293,6 +300,11 @@ mod tests {
             let found = notices(from, to);
             assert_eq!(found.iter().map(|notice| notice.reason.as_str()).collect::<Vec<_>>(), told);
         }
+        let said = |reached: i32| notices(Some(&fresh), &budget(today, Some(reached), false))[0].note.clone();
+        let left = "8 is used, 2 is left; it begins anew at 2026-11-29T00:00:00Z";
+        assert_eq!(said(80), format!("80% of the budget, 10 USD per day, is spent: {left}"));
+        let all = "the budget, 10 USD per day, is spent but for less than a call was to cost (100 of alertAt)";
+        assert_eq!(said(100), format!("{all}: {left}"));
         let note = &notices(Some(&half), &full)[1].note;
         assert_eq!(
             note,

@@ -38,6 +38,13 @@ pub(super) fn give(route: &Route, pools: &Reachable<'_>, report: &mut Report<'_>
                 models(&rule.matches, target, &path, pools, report);
             }
         }
+        if let Some(mirror) = &rule.mirror {
+            let path = format!("{path}.mirror");
+            if let Some(model) = &mirror.target.model {
+                literal(model, &format!("{path}.model"), report);
+            }
+            models(&rule.matches, &mirror.target, &path, pools, report);
+        }
     }
 }
 
@@ -94,7 +101,6 @@ pub(super) fn literal(name: &str, path: &str, report: &mut Report<'_>) {
 
 fn models(matches: &[Match], target: &Target, path: &str, pools: &Reachable<'_>, report: &mut Report<'_>) {
     let Some(pool) = pools.get(&target.pool) else { return };
-    let serves = |model: &str| pool.providers.iter().any(|p| p.models.is_empty() || p.models.contains_key(model));
     let asked: Vec<&str> = match &target.model {
         Some(model) => vec![model],
         None => matches
@@ -105,7 +111,7 @@ fn models(matches: &[Match], target: &Target, path: &str, pools: &Reachable<'_>,
             })
             .collect(),
     };
-    for model in asked.into_iter().filter(|model| !serves(model)) {
+    for model in asked.into_iter().filter(|model| !pool.serves(model)) {
         let message = format!(
             "no provider of ProviderPool {} serves the model {model:?}: add it to the models of one, or set model here to one that is served",
             target.pool.0

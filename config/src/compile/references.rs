@@ -48,10 +48,12 @@ fn models(pool: &Pool) -> Option<BTreeSet<&str>> {
         .then(|| pool.providers.iter().flat_map(|provider| provider.models.keys().map(String::as_str)).collect())
 }
 
-/// The models that a provider serves without a price: budgets of routes refuse them.
-fn unpriced(pool: &Pool) -> BTreeSet<&str> {
-    let models = pool.providers.iter().flat_map(|provider| &provider.models);
-    models.filter(|(_, model)| model.price.is_none()).map(|(name, _)| name.as_str()).collect()
+/// The models that a provider serves without a price, and the providers that list none: budgets of routes refuse them.
+fn unpriced(pool: &Pool) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let serving = || pool.providers.iter().filter(|provider| provider.weight > 0);
+    let models = serving().flat_map(|provider| &provider.models).filter(|(_, model)| model.price.is_none());
+    let lists_none = serving().filter(|provider| provider.models.is_empty());
+    (models.map(|(name, _)| name.as_str()).collect(), lists_none.map(|provider| provider.name.as_str()).collect())
 }
 
 /// The Secrets and Services that a pool needs, by `namespace/name`.

@@ -95,8 +95,8 @@ fn one(from: &Value) -> Option<ListedModel> {
         input: reads.iter().filter(|(_, reads)| *reads).map(|(modality, _)| *modality).collect(),
         output: is_described.then_some(Modality::Text).into_iter().collect(),
         capabilities: abilities.iter().filter(|(_, can)| *can).map(|(ability, _)| *ability).collect(),
-        price: None,
         name,
+        ..ListedModel::default()
     })
 }
 

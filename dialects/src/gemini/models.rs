@@ -43,7 +43,7 @@ fn model(listed: &ListedModel) -> Value {
     // Which models have vectors the gateway knows of some: a client that looks for them must find its own.
     let methods: &[&str] = match () {
         () if listed.can(ModelCapability::Embeddings) => &["embedContent"],
-        () if listed.is_described() => &["generateContent", "countTokens"],
+        () if listed.is_described() || listed.vectors_offered == Some(false) => &["generateContent", "countTokens"],
         () => &["generateContent", "countTokens", "embedContent"],
     };
     put("supportedGenerationMethods", methods.into());
@@ -148,6 +148,8 @@ mod tests {
             model(&named("a")),
             json!({"name": "models/a", "displayName": "a", "supportedGenerationMethods": all})
         );
+        let nowhere = ListedModel { vectors_offered: Some(false), ..named("a") };
+        assert_eq!(model(&nowhere)["supportedGenerationMethods"], json!(["generateContent", "countTokens"]));
         let known = ListedModel {
             display_name: Some("A".to_owned()),
             context_window: Some(1_048_576),

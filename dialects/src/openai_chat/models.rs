@@ -62,8 +62,17 @@ fn architecture(listed: &ListedModel) -> Value {
     let words = |of: &BTreeSet<Modality>| of.iter().map(|one| one.word()).collect::<Vec<_>>();
     let output = if listed.can(ModelCapability::Embeddings) { vec!["embeddings"] } else { words(&listed.output) };
     let input = words(&listed.input);
-    let modality = format!("{}->{}", input.join("+"), output.join("+"));
-    json!({"modality": modality, "input_modalities": input, "output_modalities": output})
+    let mut out = Map::new();
+    // The two together, where both are known.
+    if !input.is_empty() && !output.is_empty() {
+        out.insert("modality".to_owned(), format!("{}->{}", input.join("+"), output.join("+")).into());
+    }
+    for (name, words) in [("input_modalities", input), ("output_modalities", output)] {
+        if !words.is_empty() {
+            out.insert(name.to_owned(), words.into());
+        }
+    }
+    Value::Object(out)
 }
 
 /// Dollars for each token.
@@ -149,6 +158,7 @@ fn one(from: &Value) -> Option<ListedModel> {
         price: from.get("pricing").and_then(prices),
         input,
         capabilities,
+        vectors_offered: None,
         name,
     })
 }
@@ -188,6 +198,7 @@ mod tests {
                 cache_write: 2_500_000,
                 reasoning: None,
             }),
+            vectors_offered: None,
         }
     }
 
@@ -211,6 +222,14 @@ mod tests {
                 }
             })
         );
+    }
+
+    #[test]
+    fn of_a_model_whose_input_alone_is_known_nothing_is_said_of_its_output() {
+        let reads = ListedModel { input: [Modality::Text, Modality::Image].into(), ..ListedModel::default() };
+        assert_eq!(model(&reads)["architecture"], json!({"input_modalities": ["text", "image"]}));
+        let writes = ListedModel { output: [Modality::Text].into(), ..ListedModel::default() };
+        assert_eq!(model(&writes)["architecture"], json!({"output_modalities": ["text"]}));
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub struct Candidate {
     pub is_busy: bool,
     /// Its endpoint's health.
     pub health: Health,
-    /// Calls it is working on.
+    /// This process's calls that it is working on.
     pub in_flight: u32,
+    /// Everybody's calls that its model server says it has; 0: it has said nothing.
+    pub told: u32,
     /// Stands for its endpoint, on every proxy alike.
     pub identity: u64,
     /// The facts that the pool's strategy weighs.
@@ -43,6 +45,12 @@ impl Candidate {
     /// those that are not busy.
     pub(super) const fn tier(&self) -> (u32, bool, bool, bool) {
         (self.priority, self.is_below, self.is_away, self.is_busy)
+    }
+
+    /// The calls that it is working on, as far as anybody knows. Times are not weighed by it: others' calls are in what its answers took already, and
+    /// an endpoint that nothing is known of would never be asked as long as others use it.
+    pub(super) fn calls(&self) -> u32 {
+        self.in_flight.max(self.told)
     }
 
     /// True if it is time to find out whether it is as slow as it was.

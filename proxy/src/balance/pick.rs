@@ -135,8 +135,7 @@ where
             let (first, a) = draw(picker.rng, members(), members(), None)?;
             let Some((second, b)) = draw(picker.rng, members(), members(), Some(first)) else { return Some(first) };
             // Calls per weight if it took this one too, compared crosswise.
-            let load =
-                |taker: &Candidate, other: &Candidate| (u64::from(taker.in_flight) + 1) * u64::from(other.weight);
+            let load = |taker: &Candidate, other: &Candidate| (u64::from(taker.calls()) + 1) * u64::from(other.weight);
             Some(if load(b, a) < load(a, b) { second } else { first })
         }
         Strategy::LeastLatency => {

@@ -20,12 +20,12 @@ where
     I: Iterator<Item = (usize, &'a Candidate)>,
 {
     let (calls, weights) = members()
-        .fold((1.0, 0.0), |(calls, weights), (_, c)| (calls + f64::from(c.in_flight), weights + f64::from(c.weight)));
+        .fold((1.0, 0.0), |(calls, weights), (_, c)| (calls + f64::from(c.calls()), weights + f64::from(c.weight)));
     let has_room =
-        |c: &Candidate| f64::from(c.in_flight) + 1.0 <= bound(conversation, calls * f64::from(c.weight) / weights);
+        |c: &Candidate| f64::from(c.calls()) + 1.0 <= bound(conversation, calls * f64::from(c.weight) / weights);
     let ranked = members().filter(|(_, c)| has_room(c));
     let best = ranked.max_by(|(_, a), (_, b)| rank(conversation.key, a).total_cmp(&rank(conversation.key, b)));
-    let load = |c: &Candidate| (f64::from(c.in_flight) + 1.0) / f64::from(c.weight);
+    let load = |c: &Candidate| (f64::from(c.calls()) + 1.0) / f64::from(c.weight);
     best.or_else(|| members().min_by(|(_, a), (_, b)| load(a).total_cmp(&load(b)))).map(|(index, _)| index)
 }
 

@@ -23,6 +23,7 @@ fn well() -> Candidate {
         is_busy: false,
         health,
         in_flight: 0,
+        told: 0,
         identity: 0,
         measure: Measure::None,
     }
@@ -161,6 +162,8 @@ fn of_two_the_one_with_fewer_calls_for_its_weight() {
     assert_eq!(pick_by(Strategy::LeastRequest, 100, &[busy, idle], &[]).unwrap().index, 1);
     assert_eq!(pick_by(Strategy::LeastRequest, 100, &[idle, heavy], &[]).unwrap().index, 1);
     assert_eq!(pick_by(Strategy::LeastRequest, 100, &[busy], &[]).unwrap().index, 0);
+    let others = Candidate { told: 10, ..well() };
+    assert_eq!(pick_by(Strategy::LeastRequest, 100, &[others, idle], &[]).unwrap().index, 1);
 }
 
 /// Calls of a minute at three endpoints, by a clock that the test drives: each waits as long as its endpoint says, so many at once.
@@ -219,6 +222,10 @@ fn of_times_an_unknown_one_is_found_out_by_one_call() {
     assert_eq!(pick(&[of(Some(5), 0), of(None, 1)]), 0);
     assert_eq!(pick(&[of(Some(100), 0), of(Some(9), 9)]), 1);
     assert_eq!(pick(&[of(Some(100), 0), of(Some(9), 20)]), 0);
+    // Others' calls there keep nobody from finding out, nor do they count where it is known.
+    let told = |expected| Candidate { told: 3, ..of(expected, 0) };
+    assert_eq!(pick(&[of(Some(5), 0), told(None)]), 1);
+    assert_eq!(pick(&[of(Some(100), 0), told(Some(99))]), 1);
     let due = Candidate { measure: Measure::Latency(Latency { expected: Some(99), is_due: true }), ..well() };
     assert_eq!(pick(&[of(Some(5), 0), due, of(Some(5), 0)]), 1);
 }
@@ -344,7 +351,7 @@ proptest! {
     ) {
         let now = Instant::now();
         let candidates: Vec<Candidate> = kinds.iter().map(|(serves, weight, priority, kind, in_flight)| Candidate {
-            serves: *serves, weight: *weight, priority: *priority, in_flight: *in_flight, identity: 0, is_away: in_flight % 2 == 1, is_below: in_flight % 3 == 1, is_busy: in_flight % 5 == 1,
+            serves: *serves, weight: *weight, priority: *priority, in_flight: *in_flight, told: *in_flight / 2, identity: 0, is_away: in_flight % 2 == 1, is_below: in_flight % 3 == 1, is_busy: in_flight % 5 == 1,
             measure: Measure::None,
             health: match kind {
                 0 => Health::Healthy,

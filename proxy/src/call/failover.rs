@@ -27,6 +27,7 @@ use super::fallback::Stage;
 use super::hedge::Hedging;
 use super::inbound::InboundCall;
 use super::outgoing::Outgoing;
+use super::places::NoPlaceThere;
 use super::retry_policy::Retry;
 use super::suspects::Suspects;
 use super::times::Times;
@@ -167,7 +168,7 @@ async fn asked(call: &Rc<InboundCall>, rule: &Rule, (lead, queues): (Option<Lead
                 if !turn.may_begin(call, round.target) {
                     match Box::pin(ready(call, (turn, round.target), (times.connect, progress.deadline))).await {
                         Ok(ready) => turn = ready,
-                        Err(unready) => break 'turn Ok(unready.pass_over(round, at, &mut progress)),
+                        Err(unready) => break 'turn Ok(unready.pass_over(call, (round, at), &mut progress)),
                     }
                 }
                 let hedging = begin(&shared, round, at, &mut progress);
@@ -231,15 +232,23 @@ enum PassedOver {
     Provider,
     /// Its provider, or, where that has others, this key of it.
     UsedUp(Option<usize>),
-    /// All of its pool: nobody has a place.
+    /// Its provider, which refuses the call at once, and all of its pool where nobody lets it wait.
+    Full,
+    /// All of its pool: the call has waited for a place in vain.
     Pool,
 }
 
 impl Unready {
-    fn pass_over(self, round: &mut PoolRound<'_>, at: usize, progress: &mut CallProgress) -> Option<Exchange> {
+    fn pass_over(
+        self,
+        call: &InboundCall,
+        (round, at): (&mut PoolRound<'_>, usize),
+        progress: &mut CallProgress,
+    ) -> Option<Exchange> {
         match self.who {
             PassedOver::Provider => round.pass_over(at),
             PassedOver::UsedUp(key) => round.used_up(at, key),
+            PassedOver::Full => round.is_full(call, at),
             PassedOver::Pool => round.pass_over_all(),
         }
         progress.fail(self.failure);
@@ -259,7 +268,10 @@ async fn ready<'a>(
     }
     if !turn.is_ready() {
         let begun = due(call, &mut turn, until).await;
-        turn.now = begun.map_err(|failure| Unready { failure, who: PassedOver::Pool })?;
+        turn.now = begun.map_err(|refused| Unready {
+            who: if refused.has_waited { PassedOver::Pool } else { PassedOver::Full },
+            failure: Failure::no_place(refused.problem),
+        })?;
     }
     if turn.intended(target).is_limited() {
         let taken = turn.intended(target).take(call).await;
@@ -422,12 +434,10 @@ async fn elsewhere<'a>(
 }
 
 /// Waits until an attempt may begin: for its time, and for a place at its provider, until the call's own time is over. Says when that was.
-async fn due(call: &InboundCall, turn: &mut NextAttempt<'_>, until: Instant) -> Result<Instant, Failure> {
+async fn due(call: &InboundCall, turn: &mut NextAttempt<'_>, until: Instant) -> Result<Instant, NoPlaceThere> {
     tokio::time::sleep(turn.wait).await;
     if turn.queues {
-        let places =
-            places::wait_at(call, (turn.provider, turn.permit.key_index()), until).await.map_err(Failure::no_place)?;
-        turn.permit.has_places(places);
+        turn.permit.has_places(places::wait_at(call, (turn.provider, turn.permit.key_index()), until).await?);
     }
     Ok(Instant::now())
 }

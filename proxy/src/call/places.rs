@@ -35,17 +35,18 @@ pub(super) async fn take(call: &InboundCall, rule: &Rule) -> Result<(), Problem>
     // Always in this order: no two calls wait for each other.
     let until = call.context.arrived + plan::total(&call.context.ready, rule);
     for gate in own(call).into_iter().chain(&rule.concurrency) {
-        call.context.has_place(place(call, gate, until).await?);
+        let place = asked(call, gate, until).await;
+        call.context.has_place(place.map_err(|refused| refusal(call, gate, refused))?);
     }
     Ok(())
 }
 
 /// A place, and a note of how long the call has waited for it: until then at the longest, for its time is over by that.
-async fn place(call: &InboundCall, gate: &PreparedGate, until: Instant) -> Result<CallPlace, Problem> {
+async fn asked(call: &InboundCall, gate: &PreparedGate, until: Instant) -> Result<CallPlace, PlaceRefusal> {
     let since = Instant::now();
     let place = gate.gate.take(applicant(call, gate), until).await;
     call.context.note(|entry| entry.queued(since.elapsed()));
-    place.map_err(|refused| refusal(call, gate, refused))
+    place
 }
 
 /// Further places for a second attempt beside the first, if the call's limits have them free: nobody waits for those.
@@ -64,6 +65,28 @@ pub(super) fn try_place(call: &InboundCall, gate: &PreparedGate) -> Option<CallP
     gate.gate.try_take(flow(call.context.consumer()))
 }
 
+/// True if the call may wait for a place under this limit.
+pub(super) fn lets_wait(call: &InboundCall, gate: &PreparedGate) -> bool {
+    gate.gate.lets_in(applicant(call, gate))
+}
+
+/// True if the call may wait for its places at a provider and with this key of it: all of its limits have one free, or a queue with room.
+pub(super) fn may_wait_at(call: &InboundCall, provider: &Provider, key: Option<usize>) -> bool {
+    gates_at(provider, key).all(|gate| lets_wait(call, gate))
+}
+
+fn gates_at(provider: &Provider, key: Option<usize>) -> impl Iterator<Item = &PreparedGate> {
+    let of_key = key.and_then(|key| provider.keys.get(key)?.gate.as_deref());
+    provider.gates.iter().chain(of_key)
+}
+
+/// The refusal of a call that has no place at a provider.
+pub(super) struct NoPlaceThere {
+    pub(super) problem: Problem,
+    /// True if it has waited for one as long as it may.
+    pub(super) has_waited: bool,
+}
+
 /// Places at a provider and with one of its keys, as soon as it is the call's turn.
 ///
 /// # Errors
@@ -72,11 +95,14 @@ pub(super) async fn wait_at(
     call: &InboundCall,
     (provider, key): (&Provider, Option<usize>),
     until: Instant,
-) -> Result<Vec<CallPlace>, Problem> {
+) -> Result<Vec<CallPlace>, NoPlaceThere> {
     let mut places = Vec::with_capacity(provider.gates.len());
-    let of_key = key.and_then(|key| provider.keys.get(key)?.gate.as_deref());
-    for gate in provider.gates.iter().chain(of_key) {
-        places.push(place(call, gate, until).await?);
+    for gate in gates_at(provider, key) {
+        let place = asked(call, gate, until).await.map_err(|refused| NoPlaceThere {
+            has_waited: matches!(refused.why, NoPlace::Waited(_)),
+            problem: refusal(call, gate, refused),
+        })?;
+        places.push(place);
     }
     Ok(places)
 }

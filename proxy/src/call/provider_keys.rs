@@ -106,7 +106,7 @@ pub(super) fn rest(open: &OpenAttempt, decision: RetryDecision, now: Instant) {
 /// Chooses the key that an attempt uses, and takes what places it has free.
 ///
 /// # Errors
-/// No key has a place free: the permit is with one that has to be waited for.
+/// No key has a place free: the permit is with one that has to be waited for, of those that refuse at once where no other is left.
 pub(super) fn choose(
     call: &InboundCall,
     (pool, seat): (&Pool, Option<&ConversationSeat>),
@@ -119,7 +119,7 @@ pub(super) fn choose(
     if (0..candidates.len()).all(|index| but.has(index)) {
         but = Tried::default();
     }
-    let mut first = None;
+    let mut first: Option<(usize, bool)> = None;
     for _ in 0..candidates.len() {
         let Some(index) = pick(call, (pool, seat), &candidates, but) else { break };
         let Some(key) = provider.keys.get(index) else { break };
@@ -127,14 +127,17 @@ pub(super) fn choose(
         if first.is_some() && key.rests_until(now).is_some() {
             break;
         }
-        first.get_or_insert(index);
-        match key.gate.as_ref().map(|gate| places::try_place(call, gate)) {
-            None => return Ok(with(permit, provider, index, None)),
-            Some(Some(place)) => return Ok(with(permit, provider, index, Some(place))),
-            Some(None) => but.add(index),
+        let Some(gate) = &key.gate else { return Ok(with(permit, provider, index, None)) };
+        if let Some(place) = places::try_place(call, gate) {
+            return Ok(with(permit, provider, index, Some(place)));
         }
+        let waits = places::lets_wait(call, gate);
+        if first.is_none_or(|(_, before)| waits && !before) {
+            first = Some((index, waits));
+        }
+        but.add(index);
     }
-    if let Some(index) = first {
+    if let Some((index, _)) = first {
         permit = with(permit, provider, index, None);
     }
     Err(permit)
@@ -180,6 +183,7 @@ fn candidate(key: &PreparedKey, now: Instant) -> Candidate {
         is_busy: false,
         health: key.rests_until(now).map_or(Health::Healthy, Health::CoolingDown),
         in_flight: key.live.in_flight(),
+        told: 0,
         identity: key.identity,
         measure: Measure::None,
     }

@@ -126,6 +126,21 @@ impl PoolRound<'_> {
         }
     }
 
+    /// This provider refuses the call at once for want of a place: another one of the pool may let it wait. Where none does, the pool has
+    /// had its chance.
+    pub(super) fn is_full(&mut self, call: &InboundCall, at: usize) {
+        let (target, room, now) = (self.target, self.room, Instant::now());
+        let waits = |(index, other): (usize, &Arc<Provider>)| {
+            let is_left =
+                index != at && !self.tried.has(index) && other.weight > 0 && other.health(now) == Health::Healthy;
+            is_left && fit(call, (target, room), other) && places::may_wait_at(call, other, None)
+        };
+        match target.pool.providers.iter().enumerate().any(waits) {
+            true => self.pass_over(at),
+            false => self.pass_over_all(),
+        }
+    }
+
     /// Nobody of it has a place for the call: it has had its chance.
     pub(super) fn pass_over_all(&mut self) {
         (0..self.target.pool.providers.len()).for_each(|at| self.pass_over(at));
@@ -244,6 +259,24 @@ fn again<'a>(call: &InboundCall, round: &mut PoolRound<'a>, now: Instant) -> Opt
     Some(NextAttempt { provider, permit, at, wait: Duration::ZERO, now, queues: false, holds: None })
 }
 
+/// A provider without a place for a call.
+struct FullProvider {
+    at: usize,
+    permit: Permit,
+    /// True if the call may wait for one.
+    lets_wait: bool,
+}
+
+impl FullProvider {
+    /// The one of two to wait at: the first that lets the call wait. Who has no queue would refuse it at once.
+    fn rather(before: Option<Self>, other: Self) -> Self {
+        match before {
+            Some(before) if before.lets_wait || !other.lets_wait => before,
+            _ => other,
+        }
+    }
+}
+
 /// A provider of the pool that is not in `but`, and its permit; `true`: it has no place for the call, nor has any other one.
 pub(super) fn admit(
     call: &InboundCall,
@@ -252,7 +285,7 @@ pub(super) fn admit(
     now: Instant,
 ) -> Option<(usize, Permit, bool)> {
     let (target, pool) = (round.target, &**round.target.pool);
-    let (mut but, mut refused, mut full) = (but, None, None);
+    let (mut but, mut refused, mut full) = (but, None, None::<FullProvider>);
     // An endpoint may have been taken by another worker between the look and the admission: then the next one.
     for _ in 0..pool.providers.len() {
         let chosen = match pool.providers.as_slice() {
@@ -279,7 +312,8 @@ pub(super) fn admit(
         match admitted.map(|permit| seat(call, round, (chosen.index, provider), (permit, now))) {
             Some(Ok(permit)) => return Some((chosen.index, permit, false)),
             Some(Err(permit)) => {
-                full.get_or_insert((chosen.index, permit, true));
+                let lets_wait = places::may_wait_at(call, provider, permit.key_index());
+                full = Some(FullProvider::rather(full, FullProvider { at: chosen.index, permit, lets_wait }));
             }
             None => {
                 refused.get_or_insert(chosen.index);
@@ -287,8 +321,8 @@ pub(super) fn admit(
         }
         but.add(chosen.index);
     }
-    if full.is_some() {
-        return full;
+    if let Some(FullProvider { at, permit, .. }) = full {
+        return Some((at, permit, true));
     }
     let at = refused.filter(|_| round.last_resort)?;
     let provider = pool.providers.get(at)?;
@@ -369,9 +403,41 @@ fn backoff(settings: &Backoff, made: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate_config::Millis;
+    use sluicegate_config::{CircuitBreaker, Millis};
 
     use super::*;
+    use crate::endpoint::Endpoint;
+
+    #[test]
+    fn of_full_providers_the_first_that_lets_a_call_wait_is_waited_for() {
+        let now = Instant::now();
+        let circuit = CircuitBreaker {
+            error_percent: 50,
+            minimum_requests: 1,
+            window: Millis(1),
+            consecutive_failures: 5,
+            open_for: Millis(1),
+            max_open_for: Millis(1),
+            half_open_requests: 1,
+            max_open_percent: 100,
+        };
+        let chosen = |waits: &[bool]| {
+            let all = waits.iter().enumerate().map(|(at, lets_wait)| {
+                let permit = Arc::new(Endpoint::new(circuit, now)).admit_anyway(now);
+                FullProvider { at, permit, lets_wait: *lets_wait }
+            });
+            all.fold(None, |before, other| Some(FullProvider::rather(before, other))).unwrap().at
+        };
+        for (waits, at) in [
+            (&[false, true][..], 1),
+            (&[true, false], 0),
+            (&[true, true], 0),
+            (&[false, false], 0),
+            (&[false, true, true], 1),
+        ] {
+            assert_eq!(chosen(waits), at, "{waits:?}");
+        }
+    }
 
     #[test]
     fn backoff_grows_to_its_bound_and_no_further() {

@@ -52,7 +52,8 @@ impl<'a> Weighing<'a> {
             is_below: self.is_below(provider),
             is_busy,
             health: provider.health_for(|| self.model(provider), self.now),
-            in_flight: provider.endpoint.in_flight().max(told),
+            in_flight: provider.endpoint.in_flight(),
+            told,
             identity: provider.identity,
             measure: self.measure(provider),
         }

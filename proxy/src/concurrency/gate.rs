@@ -256,6 +256,13 @@ impl Gate {
         place
     }
 
+    /// True if this call has a place or may wait for one, as far as can be said now: it would not be refused at once.
+    pub(crate) fn lets_in(&self, call: Applicant) -> bool {
+        let state = self.lock();
+        let is_free = state.queue.len() == 0 && state.in_use < state.part(Instant::now());
+        is_free || state.queue_terms().is_some_and(|(bounds, _)| state.queue.has_room(call, &bounds))
+    }
+
     fn take_free(self: &Arc<Self>, state: &mut GateState, flow: Flow) -> Option<CallPlace> {
         let now = Instant::now();
         if state.in_use >= state.part(now) || state.queue.len() > 0 {
@@ -603,11 +610,15 @@ mod tests {
     async fn without_a_queue_and_with_a_full_one_calls_are_refused_at_once() {
         for (size, waiting) in [(0, 0), (1, 1)] {
             let gate = gate(1, size, LONG);
+            assert!(gate.lets_in(CALL), "a place is free");
             let _first = gate.take(CALL, far()).await.unwrap();
+            assert_eq!(gate.lets_in(CALL), size > 0, "there is room to wait");
+            assert!(!gate.lets_in(Applicant { bytes: 1_001, ..CALL }), "there is no room for so much");
             let mut others: Vec<_> = (0..waiting).map(|_| Box::pin(gate.take(CALL, far()))).collect();
             for other in &mut others {
                 assert!(futures_util::poll!(other).is_pending());
             }
+            assert!(!gate.lets_in(CALL));
             assert_eq!(gate.take(CALL, far()).await.unwrap_err().why, NoPlace::Full);
         }
     }

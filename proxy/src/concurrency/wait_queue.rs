@@ -98,7 +98,7 @@ impl<T> WaitQueue<T> {
         if new.bytes > bounds.max_bytes {
             return Err(tell);
         }
-        while self.len() >= bounds.size || self.bytes.saturating_add(new.bytes) > bounds.max_bytes {
+        while self.is_full(new, bounds) {
             let Some(victim) = self.victim(new) else { return Err(tell) };
             gone.extend(self.leave(victim));
         }
@@ -110,6 +110,15 @@ impl<T> WaitQueue<T> {
         self.bytes += new.bytes;
         self.waiting.insert((level, number), Waiter { flow: new.flow, bytes: new.bytes, since: now, tell });
         Ok(((level, number), gone))
+    }
+
+    /// True if this call would be let in, alone or instead of another one.
+    pub(super) fn has_room(&self, new: Applicant, bounds: &QueueBounds) -> bool {
+        new.bytes <= bounds.max_bytes && (!self.is_full(new, bounds) || self.victim(new).is_some())
+    }
+
+    fn is_full(&self, new: Applicant, bounds: &QueueBounds) -> bool {
+        self.len() >= bounds.size || self.bytes.saturating_add(new.bytes) > bounds.max_bytes
     }
 
     /// The newest call of whoever holds the most of it, if that is more than the new one's.

@@ -34,6 +34,7 @@ pub(crate) fn laid_over(own: ListedModel, other: &ListedModel) -> ListedModel {
         input: first(own.input, &other.input),
         output: first(own.output, &other.output),
         capabilities: first(own.capabilities, &other.capabilities),
+        vectors_offered: own.vectors_offered.or(other.vectors_offered),
         price: own.price.or(other.price),
         name: own.name,
         created: own.created,
@@ -54,6 +55,7 @@ pub(super) fn join(listed: &mut ListedModel, other: ListedModel) {
     listed.input = common(std::mem::take(&mut listed.input), other.input);
     listed.output = common(std::mem::take(&mut listed.output), other.output);
     listed.capabilities = common(std::mem::take(&mut listed.capabilities), other.capabilities);
+    listed.vectors_offered = listed.vectors_offered.max(other.vectors_offered);
     listed.price = [listed.price, other.price].into_iter().flatten().max_by_key(dearer);
 }
 
@@ -96,6 +98,7 @@ mod tests {
             ListedModel {
                 context_window: Some(8_000),
                 max_output: Some(4_000),
+                vectors_offered: Some(true),
                 input: [Modality::Text, Modality::Image].into(),
                 price: price(2),
                 ..ListedModel::default()
@@ -105,6 +108,7 @@ mod tests {
             ListedModel {
                 context_window: Some(128_000),
                 input: [Modality::Text].into(),
+                vectors_offered: Some(false),
                 price: price(1),
                 ..ListedModel::default()
             },
@@ -112,6 +116,7 @@ mod tests {
         all.into_iter().for_each(|one| join(&mut listed, one));
         assert_eq!((listed.context_window, listed.max_output), (Some(128_000), Some(4_000)));
         assert_eq!((listed.input, listed.price), ([Modality::Text].into(), price(2)));
+        assert_eq!(listed.vectors_offered, Some(true));
     }
 
     #[test]

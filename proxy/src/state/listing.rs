@@ -133,11 +133,11 @@ impl Provider {
         let own = self.models.get(routed).map(of_pool).unwrap_or_default();
         let found = self.discovered.as_ref().and_then(|own| own.model(own_name));
         let mut known = found.map_or_else(|| own.clone(), |found| laid_over(own.clone(), &found));
-        let is_its = |at: &&OfferAt| {
-            let publisher = at.offer.publisher.is_none_or(|publisher| publisher == ModelPublisher::of(own_name));
-            at.offer.operation == Operation::Chat && publisher
-        };
-        let by_table = || self.offers.iter().find(is_its)?.offer.dialect.output_limit(own_name);
+        let is_its =
+            |at: &OfferAt| at.offer.publisher.is_none_or(|publisher| publisher == ModelPublisher::of(own_name));
+        let answers = |at: &&OfferAt| at.offer.operation == Operation::Chat && is_its(at);
+        known.vectors_offered = Some(self.offers.iter().any(|at| at.offer.operation.embeds() && is_its(at)));
+        let by_table = || self.offers.iter().find(answers)?.offer.dialect.output_limit(own_name);
         known.max_output = known.max_output.or_else(by_table);
         known
     }

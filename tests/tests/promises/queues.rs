@@ -310,6 +310,17 @@ async fn a_full_provider_is_passed_by_and_waited_for_where_all_are_full() {
     assert!(all.iter().all(|status| *status == 200), "{all:?}");
     assert_eq!((counts[0].most(), counts[1].most()), (1, 2));
     assert_eq!(ups[0].calls() + ups[1].calls(), 20);
+    // One without a queue refuses nobody whom another one lets wait, whichever tier that is of.
+    for tier in [0, 1] {
+        let both = [
+            provider("a", "OpenAICompatible", ups[0].address, "limits: {concurrency: {max: 1}}"),
+            provider("b", "OpenAICompatible", ups[1].address, &format!("priority: {tier}, {}", full(1))),
+        ];
+        let text = pool("p", &both, "  retry: {attempts: 2}\n")
+            + "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {name: m}\nspec:\n  rules:\n  - {name: only, targets: [{poolRef: {name: p}}]}\n---\n";
+        let all = together(&start(&text).client(), 12).await;
+        assert!(all.iter().all(|status| *status == 200), "tier {tier}: {all:?}");
+    }
     // Without a queue a call goes on to the fallback.
     let none = [provider("a", "OpenAICompatible", ups[0].address, "limits: {concurrency: {max: 1}}")];
     let other = [provider("c", "OpenAICompatible", ups[2].address, "")];

@@ -8,7 +8,7 @@ use super::super::inputs::{Inputs, Manifest};
 use super::super::references::{references, references_of_compiled};
 use super::limit_list::{places, rates};
 use super::step::{Beside, Reference, TypedSteps};
-use crate::{Budget, CountedLimit, Kind, ObjectId, Pool, Route, Rule, Target};
+use crate::{Budget, CountedLimit, Kind, Match, ModelMatch, ObjectId, Pool, Route, Rule, Target};
 
 /// The steps of routes.
 pub(super) struct RouteSteps;
@@ -34,11 +34,20 @@ impl TypedSteps for RouteSteps {
     }
 
     fn is_idle(form: &Route, Beside { compiled, .. }: &Beside<'_>) -> Option<&'static str> {
-        let serves = |target: &Target| compiled.snapshot.pools.get(&target.pool).is_some_and(Pool::has_endpoints);
-        let mut rules = form.rules.iter();
-        (!rules.any(|rule| rule.targets.iter().chain(&rule.fallbacks).any(serves))).then_some(
-            "none of the pools that its rules name can serve, so its calls are refused (see ResolvedRefs here, \
-             and theirs): it heals by itself when one of them can",
+        let pool = |target: &Target| compiled.snapshot.pools.get(&target.pool).filter(|pool| pool.has_endpoints());
+        let any = |serves: &dyn Fn(&Rule, &Target) -> bool| {
+            form.rules.iter().any(|rule| rule.targets.iter().chain(&rule.fallbacks).any(|target| serves(rule, target)))
+        };
+        if !any(&|_, target| pool(target).is_some()) {
+            return Some(
+                "none of the pools that its rules name can serve, so its calls are refused (see ResolvedRefs here, \
+                 and theirs): it heals by itself when one of them can",
+            );
+        }
+        let is_served = |rule: &Rule, target: &Target| pool(target).is_some_and(|pool| may_serve(rule, target, pool));
+        (!any(&is_served)).then_some(
+            "no provider of the pools that its rules name serves a model that they ask for, so its calls are refused (see the \
+             warnings under Accepted)",
         )
     }
 
@@ -56,6 +65,20 @@ impl TypedSteps for RouteSteps {
             rates.chain(places(rule.concurrency.as_ref(), move || of(rule.own_concurrency, rule)))
         });
         all.collect()
+    }
+}
+
+/// True if a provider of a target's pool may serve a call of the rule. Patterns, and calls that need no model, are given the benefit of the
+/// doubt.
+fn may_serve(rule: &Rule, target: &Target, pool: &Pool) -> bool {
+    let serves = |one: &Match| match (&one.path, &target.model, &one.model) {
+        (Some(_), ..) => true,
+        (None, Some(model), _) | (None, None, Some(ModelMatch::Exact(model))) => pool.serves(model),
+        (None, None, _) => true,
+    };
+    match rule.matches.as_slice() {
+        [] => target.model.as_ref().is_none_or(|model| pool.serves(model)),
+        matches => matches.iter().any(serves),
     }
 }
 
@@ -87,6 +110,48 @@ mod tests {
             let idle = |kind, name| steps(kind).idle(&compiled, &id(name), 0).is_some();
             let told = [idle(Kind::ProviderPool, "p"), idle(Kind::LlmRoute, "r")];
             assert_eq!(BTreeSet::from(told), BTreeSet::from([is_idle]), "{compiled:?}");
+        }
+    }
+
+    #[test]
+    fn a_route_none_of_whose_models_is_served_is_idle() {
+        for (rules, is_idle) in [
+            ("[{name: a, matches: [{model: {exact: m}}], targets: [{poolRef: {name: p}}]}]", false),
+            ("[{name: a, matches: [{model: {exact: other}}], targets: [{poolRef: {name: p}}]}]", true),
+            ("[{name: a, matches: [{model: {exact: other}}], targets: [{poolRef: {name: p}, model: m}]}]", false),
+            ("[{name: a, matches: [{model: {exact: m}}], targets: [{poolRef: {name: p}, model: other}]}]", true),
+            ("[{name: a, targets: [{poolRef: {name: p}, model: other}]}]", true),
+            (
+                "[{name: a, targets: [{poolRef: {name: p}, model: other}], fallbacks: [{poolRef: {name: p}, model: m}]}]",
+                false,
+            ),
+            ("[{name: a, targets: [{poolRef: {name: p}}]}]", false),
+            ("[{name: a, matches: [{model: {prefix: o}}], targets: [{poolRef: {name: p}}]}]", false),
+            ("[{name: a, matches: [{model: {exact: other}}], targets: [{poolRef: {name: any}}]}]", false),
+            (
+                "[{name: a, matches: [{model: {exact: other}}, {model: {exact: m}}], targets: [{poolRef: {name: p}}]}]",
+                false,
+            ),
+            (
+                "[{name: a, matches: [{model: {exact: other}}], targets: [{poolRef: {name: p}}]}, {name: b, targets: [{poolRef: {name: p}}]}]",
+                false,
+            ),
+        ] {
+            let pool = |name: &str, models: &str| {
+                format!(
+                    "apiVersion: sluicegate.dev/v1alpha1\nkind: ProviderPool\nmetadata: {{name: {name}}}\nspec: {{providers: [{{name: a, \
+                     type: OpenAI, url: \"https://x\"{models}}}]}}\n---\n"
+                )
+            };
+            let route = format!(
+                "apiVersion: sluicegate.dev/v1alpha1\nkind: LLMRoute\nmetadata: {{name: r}}\nspec: {{rules: {rules}}}\n"
+            );
+            let text = pool("p", ", models: [{name: m}]") + &pool("any", "") + &route;
+            let (inputs, _) = manifests::read(&[("p.yaml".to_owned(), text)]);
+            let compiled = compile(&inputs);
+            let idle = steps(Kind::LlmRoute).idle(&compiled, &ObjectId("default/r".to_owned()), 0);
+            assert_eq!(idle.is_some(), is_idle, "{rules}: {idle:?}");
+            assert!(idle.is_none_or(|idle| idle.contains("serves a model")), "{idle:?}");
         }
     }
 }

@@ -160,7 +160,10 @@ impl SharedBudgets {
     pub(super) fn alert(&self, about: &AboutBudget, (told, crossed): (usize, usize)) {
         let budget = &*about.name;
         for (percent, _) in about.alerts.iter().take(crossed).skip(told) {
-            tracing::warn!(budget, percent, "a budget is spent to this part");
+            match *percent {
+                100 => tracing::warn!(budget, percent, "a budget is spent, or has no room left for a call"),
+                _ => tracing::warn!(budget, percent, "a budget is spent to this part"),
+            }
             let mut all = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
             let known = all.len() < MOST_NAMED || all.contains_key(&(budget.into(), *percent));
             let name = if known { budget } else { "other" };
