@@ -12,7 +12,7 @@ pub(crate) fn only(body: &Bytes, fits: impl Fn(&str) -> bool) -> Bytes {
     splice(body, &edits)
 }
 
-/// What was written of a call, with no top-level fields but these. What is left out was not asked for: the answer is a count.
+/// A call as it was written, with no top-level fields but these. The others were not asked for: the answer is a count.
 pub(crate) fn of_encoded(encoded: Encoded, fields: &[&str]) -> Encoded {
     let body = only(&encoded.body.into(), |name| fields.contains(&name)).into();
     Encoded { body, clamped: None, ..encoded }

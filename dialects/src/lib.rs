@@ -76,7 +76,6 @@ pub mod vendors;
 pub mod verbatim;
 
 pub use answered_by::AnsweredBy;
-pub use bedrock_converse::counted_input;
 pub use bedrock_invoke::Reframer;
 pub use codec::{AnswerName, Encoded, EncodedReply, Malformed, ProviderProfile, Refusal, ServerTools, StreamOptions};
 pub use dialect::Dialect;

@@ -1,5 +1,5 @@
-//! What only Anthropic's own models are told in the middle of a conversation, said so that any vendor's model takes it: tools that come
-//! and go, the effort of a turn, a summary in the place of what was said before, and where another model went on.
+//! The words that only Anthropic's own models are told in the middle of a conversation, said so that any vendor's model takes them: tools
+//! that come and go, the effort of a turn, a summary in the place of what was said before, and where another model went on.
 //!
 //! Sources: platform.claude.com/docs, "Mid-conversation system messages and tool changes", "Per-message effort", "Compaction".
 

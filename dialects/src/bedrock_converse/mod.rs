@@ -24,7 +24,7 @@ use crate::spoke::{Habits, SettingsWithin, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
-pub use count::counted_input;
+pub(crate) use count::{CountedCall, counted_call};
 pub(crate) use request::is_answered_whole;
 
 #[cfg(test)]

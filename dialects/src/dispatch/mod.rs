@@ -1,5 +1,7 @@
 //! The table of spokes by dialect: the only place that names them all, in one `match`.
 
+mod counting;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +21,6 @@ use crate::shape::{self, RequestShape};
 use crate::signature_mark::SignatureMark;
 use crate::spoke::{DecodeStream, EncodeStream, FollowedItems, GuardrailWord, Habits, Spoke};
 use crate::thoughts;
-use crate::token_count;
 use crate::unseen::{self, UnseenUsage};
 use crate::vendors::{self, LookAlike};
 use crate::verbatim::{CacheWords, Edit, PathSays, Peek};
@@ -157,33 +158,6 @@ impl Dialect {
         if self.is_kin(caller) { None } else { (caller.spoke().for_others)(call) }
     }
 
-    /// True if a provider counts the tokens of a call that came in another dialect.
-    #[must_use]
-    pub const fn counts_for_others(self) -> bool {
-        self.spoke().encode_count.is_some()
-    }
-
-    /// Writes what a provider is sent that counts the tokens of a call.
-    ///
-    /// # Errors
-    /// The call holds what the dialect has no word for, or such a provider is asked in its own words only.
-    pub fn encode_count(self, call: &Call, profile: &ProviderProfile) -> Result<Encoded, Refusal> {
-        let encode = self.spoke().encode_count;
-        let encode = encode.ok_or_else(|| Refusal::body("this provider counts no tokens for another dialect"))?;
-        let caller = call.extra.dialect.spoke();
-        let told = self.told(call);
-        encode(told.as_ref().unwrap_or(call), profile, caller.part_path)
-            .map_err(|refusal| refusal.in_words(caller.words))
-    }
-
-    /// A count of tokens in the words of another dialect; `None`: there is none in the answer.
-    #[must_use]
-    pub fn count_for(self, body: &[u8], caller: Self) -> Option<Vec<u8>> {
-        let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-        let tokens = token_count::of_value(value.get(self.habits().counted.1)?)?;
-        Some(caller.count(tokens))
-    }
-
     /// True if vectors of texts are asked for and given in its words.
     #[must_use]
     pub const fn embeds(self) -> bool {
@@ -234,14 +208,6 @@ impl Dialect {
     #[must_use]
     pub fn rename(self, body: &Bytes, model: &str) -> Bytes {
         self.spoke().rename.map_or_else(|| body.clone(), |rename| rename(body, model))
-    }
-
-    /// A count of tokens, written.
-    #[must_use]
-    pub fn count(self, tokens: u64) -> Vec<u8> {
-        let Habits { counted: (_, name), count_object, .. } = self.habits();
-        let object = count_object.map_or_else(String::new, |object| format!("\"object\":\"{object}\","));
-        format!("{{{object}\"{name}\":{tokens}}}").into_bytes()
     }
 
     /// A body that passes, without the thoughts in it that only another vendor than its provider's can read; itself, uncopied,

@@ -153,13 +153,13 @@ const THOUGHTS_ALONE: &str = "MiniMax";
 /// The thoughts that a list of details alone tells.
 pub(super) fn plain_texts(details: &RawValue) -> Vec<Text> {
     #[derive(Deserialize)]
-    struct Detail {
+    struct ToldDetail {
         text: Option<Text>,
         format: Option<String>,
     }
     let details: Vec<&RawValue> = serde_json::from_str(details.get()).unwrap_or_default();
     let read = |raw: &RawValue| {
-        let Detail { text, format } = serde_json::from_str(raw.get()).ok()?;
+        let ToldDetail { text, format } = serde_json::from_str(raw.get()).ok()?;
         text.filter(|_| format.is_some_and(|format| format.starts_with(THOUGHTS_ALONE)))
     };
     details.into_iter().filter_map(read).collect()

@@ -52,7 +52,7 @@ pub(super) fn unencrypted(object: &mut Object<'_>, at: &Path<'_>) -> Result<Opti
     Ok(text.filter(|text| !text.starts_with(OPENAIS)))
 }
 
-/// What a model is told of another agent's message. Errors: it gives the model its task, which only OpenAI can read.
+/// The words that a model is told of another agent's message. Errors: it gives the model its task, which only OpenAI can read.
 pub(super) fn told(parts: Vec<Part>, at: &Path<'_>) -> Result<Vec<Part>, Refusal> {
     let is_task = parts.iter().any(|part| matches!(&part.content, Content::Text { text, .. } if text.contains(TASK)));
     let mut told = Vec::with_capacity(parts.len());

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::sealed::{pack, unpack};
+use super::packed::{pack, unpack};
 use super::wire;
 use crate::hub::{Call, Content, Delta, ErrorKind, Event, Part, PartKind, ProviderError, Raw, Tool, ToolChoice};
 use crate::json::{Writer, kind_of};

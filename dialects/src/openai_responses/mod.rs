@@ -13,6 +13,7 @@ pub(crate) mod fold;
 mod item;
 mod kept;
 mod observe;
+mod packed;
 mod peek;
 mod place;
 mod references;

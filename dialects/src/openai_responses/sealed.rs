@@ -4,13 +4,12 @@
 //! It is no secret, and nothing is decided by it: who changes it has a signature that its vendor refuses. In the other
 //! direction the encrypted content of an OpenAI model is the signature of a thinking block.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use bytes::Bytes;
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::compaction;
+use super::packed::{pack, unpack};
 use crate::hub::Content;
 use crate::json_places::{member, text};
 use crate::mark::SeenMarks;
@@ -118,19 +117,6 @@ impl OwnThought {
     pub(super) fn of_signature(signature: &str) -> Option<Self> {
         unpack(ITEM_MARK, signature)
     }
-}
-
-pub(super) fn pack(mark: &str, what: &impl Serialize) -> String {
-    let json = serde_json::to_vec(what).unwrap_or_default();
-    let mut packed = String::with_capacity(mark.len() + json.len() * 4 / 3 + 4);
-    packed.push_str(mark);
-    BASE64.encode_string(json, &mut packed);
-    packed
-}
-
-pub(super) fn unpack<T: serde::de::DeserializeOwned>(mark: &str, packed: &str) -> Option<T> {
-    let json = BASE64.decode(packed.strip_prefix(mark)?).ok()?;
-    serde_json::from_slice(&json).ok()
 }
 
 #[cfg(test)]

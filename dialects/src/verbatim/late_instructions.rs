@@ -16,9 +16,9 @@ use crate::vendors;
 /// The words that Anthropic's own agents put around instructions in a user's turn.
 const AROUND: (&str, &str) = ("<system-reminder>", "</system-reminder>");
 
-/// What such turns ask for of the call itself.
+/// The changes that such turns ask for of the call itself.
 #[derive(Default)]
-struct Asked {
+struct LateChanges {
     edits: Vec<Edit>,
     /// Tools that came, by their names.
     added: Vec<String>,
@@ -34,13 +34,13 @@ pub fn say_late_instructions(body: &Bytes, seen: SeenMarks, model: &str) -> Byte
     if !seen.system || vendors::claude(model).late_instructions {
         return body.clone();
     }
-    let mut asked = Asked::default();
+    let mut asked = LateChanges::default();
     for turn in member(body, 0..body.len(), b"messages").map(|list| elements(body, list)).unwrap_or_default() {
         if text(body, turn.clone(), b"role") == Some("system") {
             say_turn(body, turn, &mut asked);
         }
     }
-    let Asked { mut edits, added, defined, effort } = asked;
+    let LateChanges { mut edits, added, defined, effort } = asked;
     if let Some(effort) = effort.and_then(|effort| body.get(effort))
         && let Some(config) = member(body, 0..body.len(), b"output_config")
         && let Some(place) = member(body, config, b"effort")
@@ -73,7 +73,7 @@ fn removed(body: &[u8], object: &Range<usize>, wanted: &str) -> Option<Edit> {
 }
 
 /// Makes a turn the user's; one that says nothing goes.
-fn say_turn(body: &[u8], turn: Range<usize>, asked: &mut Asked) {
+fn say_turn(body: &[u8], turn: Range<usize>, asked: &mut LateChanges) {
     let effort = member(body, turn.clone(), b"output_config").and_then(|config| member(body, config, b"effort"));
     asked.effort = effort.or(asked.effort.take());
     let (before, after) = AROUND;
@@ -106,7 +106,7 @@ fn say_turn(body: &[u8], turn: Range<usize>, asked: &mut Asked) {
 }
 
 /// Says in words that a tool came or went, where a block does.
-fn say_change(body: &[u8], block: Range<usize>, asked: &mut Asked) {
+fn say_change(body: &[u8], block: Range<usize>, asked: &mut LateChanges) {
     let is_added = match text(body, block.clone(), b"type") {
         Some("tool_addition") => true,
         Some("tool_removal") => false,

@@ -43,10 +43,10 @@ pub fn unmark(body: &Bytes, seen: SeenMarks, look_alike: Option<&LookAlike>, mod
         return body.clone();
     }
     let keeps_marks = look_alike.is_some_and(|row| row.takes_cache_marks(model));
-    let mut found = Found { marks: Vec::new(), thoughts: Vec::new() };
+    let mut found = FoundMarks { marks: Vec::new(), thoughts: Vec::new() };
     let thinks_in_pieces = look_alike.is_some_and(|row| row.thoughts == "content");
     object(body, 0..body.len(), if thinks_in_pieces { &BODY_OF_PIECES } else { &BODY }, &mut found);
-    let Found { marks, mut thoughts } = found;
+    let FoundMarks { marks, mut thoughts } = found;
     if !keeps_marks {
         thoughts.extend(marks);
     }
@@ -58,12 +58,12 @@ fn is_thought(name: &[u8]) -> bool {
 }
 
 /// The edits that take out what was found.
-struct Found {
+struct FoundMarks {
     marks: Vec<Edit>,
     thoughts: Vec<Edit>,
 }
 
-fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, found: &mut Found) {
+fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, found: &mut FoundMarks) {
     let Some(json) = body.get(span.clone()) else { return };
     let mut inner = Vec::new();
     // What is broken goes on as it is: the provider says so.
@@ -87,7 +87,7 @@ fn object(body: &[u8], span: Range<usize>, place: &MarkPlace, found: &mut Found)
     }
 }
 
-fn list(body: &[u8], span: Range<usize>, place: &MarkPlace, found: &mut Found) {
+fn list(body: &[u8], span: Range<usize>, place: &MarkPlace, found: &mut FoundMarks) {
     let elements = body.get(span.clone()).and_then(|json| serde_json::from_slice::<Vec<&RawValue>>(json).ok());
     let elements = elements.unwrap_or_default();
     let is_thought = |element: &RawValue| place.piece && kind_of(element.get()) == THINKING;

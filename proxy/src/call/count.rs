@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use sluicegate_dialects::{Dialect, counted_input, estimate};
+use sluicegate_dialects::{Dialect, estimate};
 
 use crate::account::{End, Operation};
 use crate::errors::Problem;
@@ -20,12 +20,14 @@ const X_SLUICEGATE_ESTIMATED: HeaderName = HeaderName::from_static("x-sluicegate
 /// # Errors
 /// There is none in it.
 pub(super) fn asked(dialect: Dialect, addressed: &mut Addressed, body: Bytes) -> Result<(Dialect, Bytes), Problem> {
-    if addressed.operation != Operation::CountTokens || dialect != Dialect::BedrockConverse {
+    if addressed.operation != Operation::CountTokens {
         return Ok((dialect, body));
     }
-    let (dialect, body) = counted_input(&body)?;
-    addressed.envelope = dialect.habits().envelope;
-    Ok((dialect, body))
+    let (inner, body) = dialect.counted_input(&body)?;
+    if inner != dialect {
+        addressed.envelope = inner.habits().envelope;
+    }
+    Ok((inner, body))
 }
 
 /// The count, or an estimate where the provider does not have such a thing as counting.

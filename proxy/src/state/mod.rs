@@ -11,13 +11,15 @@ mod exact_models;
 mod listing;
 mod profile;
 mod provider_key;
+mod reasons;
 mod resolve;
 
 pub use builder::Builder;
 pub use configured::Ready;
 pub(crate) use configured::{
-    EndpointQuestion, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider, Reasons,
+    EndpointQuestion, OfferAt, Permission, Pool, PreparedAffinity, PreparedChanges, PreparedMirror, Provider,
     RouteTarget, Rule, TargetRef,
 };
 pub(crate) use provider_key::{Credential, PreparedKey, SentWith};
+pub(crate) use reasons::Reasons;
 pub use resolve::Lasting;

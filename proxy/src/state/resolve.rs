@@ -30,11 +30,12 @@ use crate::limit::{AttemptLimits, LimitScope, PreparedBudget, PreparedLimit, Sha
 use crate::upstream::{Origin, Outward};
 
 use super::configured::{
-    OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedCoalesce, PreparedMirror, Provider, Reasons, Route, Rule,
+    OfferAt, Pool, PreparedAffinity, PreparedChanges, PreparedCoalesce, PreparedMirror, Provider, Route, Rule,
     TargetRef,
 };
 use super::profile;
 use super::provider_key::{Credential, PreparedKey};
+use super::reasons::Reasons;
 
 /// With several endpoints behind one provider, weights are told apart this finely.
 const SHARES: u64 = 1_000;

@@ -20,7 +20,7 @@ pub(super) fn read(tools: Vec<&RawValue>) -> Result<Vec<Tool>, Refusal> {
 }
 
 /// Reads a tool that is defined in mid-conversation. Errors: as [`read`]'s.
-pub(in crate::anthropic_messages) fn defined(raw: &RawValue) -> Result<Tool, Refusal> {
+pub(crate) fn defined(raw: &RawValue) -> Result<Tool, Refusal> {
     tool(raw, &ROOT.field("tool").field("definition"))
 }
 
