@@ -123,14 +123,6 @@ def test_converse(bedrock, model):
     assert answer["stopReason"] == "end_turn" and answer["usage"]["outputTokens"] > 0
 
 
-def test_count_tokens(bedrock, model):
-    conversed = {"messages": asked()["messages"]}
-    assert bedrock.count_tokens(modelId=model, input={"converse": conversed})["inputTokens"] > 0
-    body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
-    invoked = {"body": json.dumps(body).encode()}
-    assert bedrock.count_tokens(modelId=model, input={"invokeModel": invoked})["inputTokens"] > 0
-
-
 def test_converse_stream(bedrock, model):
     seen = list(bedrock.converse_stream(modelId=model, **asked())["stream"])
     assert "messageStart" in seen[0] and "metadata" in seen[-1] and "messageStop" in seen[-2]

@@ -258,11 +258,10 @@ async fn a_model_that_takes_tools_in_whole_answers_only_is_asked_for_one_and_tol
     const LLAMA: &str = "us.meta.llama3-3-70b-instruct-v1:0";
     let said = br#"{"output":{"message":{"role":"assistant","content":[{"text":"Well."},{"toolUse":{"toolUseId":"t1","name":"f","input":{"a":1}}}]}},"stopReason":"tool_use","usage":{"inputTokens":5,"outputTokens":7,"totalTokens":12}}"#;
     let upstream = Upstream::always(vec![answer(200, JSON, said)]).unwrap();
-    let text = pool("p", &[provider("only", "Bedrock", upstream.address, "")], "") + &route(LLAMA, "p");
+    let named = format!("models: [{{name: m, upstreamName: \"{LLAMA}\"}}]");
+    let text = pool("p", &[provider("only", "Bedrock", upstream.address, &named)], "") + &route("m", "p");
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
-    let call = format!(
-        r#"{{"model":"{LLAMA}","max_tokens":90,"stream":true,"messages":[{{"role":"user","content":"x"}}],"tools":[{{"name":"f","input_schema":{{"type":"object"}}}}]}}"#
-    );
+    let call = r#"{"model":"m","max_tokens":90,"stream":true,"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f","input_schema":{"type":"object"}}]}"#;
     let got = proxy.client().post(MESSAGES, JSON, call).await.unwrap();
     assert_eq!(got.status, 200, "{}", got.text());
     assert!(got.text().contains("input_json_delta") && got.text().contains("message_stop"), "{}", got.text());

@@ -304,6 +304,22 @@ async fn a_call_without_room_goes_to_a_cheaper_target_and_no_further() {
         assert_eq!((dear.calls(), cheap.calls()), calls, "{max_tokens}");
         assert_eq!(answer.header("x-sluicegate-budget-limit"), "0.05");
     }
+    // Of several it lands at those that are for it, else at those for what could not serve.
+    for (reasons, lands) in [
+        ("{poolRef: {name: p}, reasons: [ContextWindow]}, {poolRef: {name: cheap}}", true),
+        ("{poolRef: {name: p}}, {poolRef: {name: cheap}, reasons: [Budget]}", true),
+        ("{poolRef: {name: cheap}, reasons: [ContentPolicy]}", false),
+    ] {
+        let soft = route("").replace(targets, &format!("{targets}, fallbacks: [{reasons}]"));
+        let proxy = Proxy::start(&[("all.yaml", &(pool(&dear) + &cheaper + &soft + &budget))], &[]).unwrap();
+        let (before, answer) = (cheap.calls(), ask(&proxy.client(), "m", 100, false).await);
+        assert_eq!(
+            (answer.status == 200, cheap.calls() - before),
+            (lands, u64::from(lands)),
+            "{reasons}: {}",
+            answer.text()
+        );
+    }
     // A rule without fallbacks has nowhere to go, and says so.
     let nowhere =
         pool(&dear) + &route("  limits: {budgets: [{amount: \"9\", period: Daily, onExceeded: Fallback}]}\n") + &budget;

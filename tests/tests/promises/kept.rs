@@ -86,8 +86,21 @@ async fn what_goes_on_and_may_change_an_answer_is_part_of_its_key() {
         ("x-claude-code-session-id", "s-9"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ("idempotency-key", "k"),
+        // These go to no provider.
+        ("x-azure-ref", "20261130T1"),
+        ("x-trace-id", "t-1"),
+        ("x-mine", "1"),
+        ("openai-beta", "realtime=v1"),
     ];
     assert_eq!(ask(&client, MESSAGES, &idle, &body).await.header("x-cache"), "hit");
+    // Where a pool lets it pass it does.
+    let upstream = plain_upstream();
+    let text = pool("p", &[provider("a", "OpenAICompatible", upstream.address, "headers: {pass: [x-mine]}")], "")
+        + &caching("{ttl: 1h, scope: Route}", "{poolRef: {name: p}}");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+    let client = proxy.client();
+    until_hit(&client, CHAT, &[("x-mine", "1")], &question()).await;
+    assert_eq!(ask(&client, CHAT, &[("x-mine", "2")], &question()).await.header("x-cache"), "miss");
 }
 
 #[tokio::test]

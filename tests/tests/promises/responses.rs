@@ -262,7 +262,7 @@ async fn a_prompt_that_does_not_fit_is_an_event_of_the_stream_that_was_asked_for
 }
 
 #[tokio::test]
-async fn tokens_are_counted_by_openai_and_estimated_for_others() {
+async fn tokens_are_counted_by_vendors_that_count_and_estimated_for_others() {
     let simulator = good();
     let proxy = Proxy::start(&[("all.yaml", &manifests(simulator.address, ""))], &[]).unwrap();
     for kind in KINDS {
@@ -271,7 +271,7 @@ async fn tokens_are_counted_by_openai_and_estimated_for_others() {
         let said = counted.json();
         assert_eq!((counted.status, &said["object"]), (200, &json!("response.input_tokens")), "{kind}: {said}");
         assert!((3..=20).contains(&said["input_tokens"].as_u64().unwrap()), "{kind}: {said}");
-        let estimated = if kind == "OpenAI" { "" } else { "input_tokens" };
+        let estimated = if kind == "OpenAICompatible" { "input_tokens" } else { "" };
         assert_eq!(counted.header("x-sluicegate-estimated"), estimated, "{kind}");
     }
 }

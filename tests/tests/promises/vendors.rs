@@ -130,7 +130,7 @@ async fn paths_that_nobody_answers_are_told_of_in_their_vendors_words() {
     let proxy = gateway("OpenAI", &plain_upstream());
     for (vendor, name, path) in [
         ("amazon", "ResourceNotFoundException", "/model/m/invoke-model"),
-        ("amazon", "ResourceNotFoundException", "/model/m/count-tokens"),
+        ("amazon", "ResourceNotFoundException", "/model/m/apply-guardrail"),
         ("amazon", "ResourceNotFoundException", "/guardrail/g/version/1/apply"),
         ("google", "NOT_FOUND", "/v1beta/models/m:predict"),
         ("google", "NOT_FOUND", "/v1/models/m:predict"),
