@@ -113,9 +113,11 @@ impl TokenIndex {
             return Identified::Unknown;
         }
         let now = now();
-        if let Some(consumer) = self.remembered(digest, now) {
-            return consumer;
-        }
+        self.remembered(digest, now).unwrap_or_else(|| self.looked_at(token, digest, now))
+    }
+
+    /// The consumer of a token that is to be checked.
+    fn looked_at(&self, token: &[u8], digest: &[u8; 32], now: i64) -> Identified {
         let Some(said) = untrusted(token) else {
             if is_too_long(token) {
                 tell_of_length(token.len(), now);
@@ -155,6 +157,10 @@ impl TokenIndex {
             Err((_, Some(key))) if !holder.source.lacks(&key) => {
                 holder.source.counts.unverifiable.add();
                 Identified::Unverifiable(Arc::clone(&holder.source))
+            }
+            // Its keys came while these were looked at.
+            Err((_, Some(_))) if !holder.source.keys().is_some_and(|newest| Arc::ptr_eq(&newest, &keys)) => {
+                self.looked_at(token, digest, now)
             }
             Err((why, _)) => refused(Some(holder), why, now),
         }
