@@ -26,6 +26,9 @@ pub struct Connection {
     /// Larger requests go out compressed; `None`: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress_requests_over: Option<u64>,
+    /// A stream whose caller has left is listened to for so long at most; `None`: it is cancelled at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_abandoned: Option<Millis>,
     /// PEM certificates to trust beside the system's.
     pub ca_pem: Option<String>,
     /// The name to ask for and to verify instead of the URL's host.

@@ -6,7 +6,7 @@
 pub const PROFILE_FEATURE: &str = "profile/";
 
 /// The names that a proxy of this version knows.
-pub const FEATURES: [&str; 56] = [
+pub const FEATURES: [&str; 57] = [
     "access",
     "adaptiveConcurrency",
     "affinity",
@@ -29,6 +29,7 @@ pub const FEATURES: [&str; 56] = [
     "costLimits",
     "costOptimized",
     "discovery",
+    "drainAbandoned",
     "fallbackForBudgets",
     "fallbackReasons",
     "gcpTokens",

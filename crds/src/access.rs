@@ -13,7 +13,7 @@ use crate::rules::{self, validations};
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(extend("x-kubernetes-validations" = validations(&[rules::CONSUMERS_EMPTY])))]
 pub struct ConsumerSelector {
-    /// The namespaces that they are in. Left out: the route's own.
+    /// The namespaces that they are in. Left out: that of the resource itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub namespaces: Vec<String>,

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Coalesce {
-    /// The reach of one answer (the schema takes the words from the type).
+    /// The reach of one answer: `Cluster` (identical calls that all proxies have under way are one call to a provider; without Redis, as
+    /// `Pod`), `Pod` (those of one proxy are) or `Off` (each is a call of its own, as where nothing is said).
     pub scope: CoalesceScope,
 }
 
-/// The reach of one answer: `Cluster` (identical calls that all proxies have under way are one call to a provider; without Redis, as
-/// `Pod`), `Pod` (those of one proxy are) or `Off` (each is a call of its own, as where nothing is said).
+/// The reach of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CoalesceScope {
     /// The calls of all proxies, by their shared Redis.

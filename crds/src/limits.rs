@@ -39,7 +39,7 @@ pub struct Limits {
     rules::BUDGET_TOKENS, rules::BUDGET_DOLLARS, rules::BUDGET_ZONE,
 ])))]
 pub struct Budget {
-    /// `USD` (by the prices of the pools' models) or `Tokens` (of prompt and answer). Default: `USD`.
+    /// The unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<BudgetUnit>,
     /// The most that is spent within a period, in quotes: dollars such as `"12.50"`, or a number of tokens such as `"1000000"`.
@@ -50,22 +50,19 @@ pub struct Budget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = patterns::TIME_ZONE))]
     pub time_zone: Option<String>,
-    /// `Key`: each key of the consumer has so much by itself, and so have all its tokens together. Left out: all calls together.
+    /// The calls that are counted together, where those are not all of its object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<BudgetPer>,
-    /// `Enforce`, or `Shadow`: it is counted, and no call is ever refused for it. Default: `Enforce`.
+    /// The part that it plays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<BudgetMode>,
-    /// The treatment of a call that there is no room for: `Reject`, `Warn` (it is taken, and the answer says so), or `Fallback` (it goes
-    /// to the rule's fallbacks alone, if there is room for what they may cost; else it is refused). Default: `Reject`.
+    /// The treatment of a call that there is no room for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exceeded: Option<BudgetExceeded>,
-    /// The treatment of a call that may go to a model whose price nobody knows: `Refuse`, or `Free` (it counts as nothing).
-    /// Default: `Refuse`.
+    /// The treatment of a call whose price nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_price: Option<UnknownPrice>,
-    /// The treatment of calls while Redis is away: `Share` (each proxy takes its part of what was left), `FailOpen` (all are
-    /// taken) or `FailClosed` (none is). Default: `Share`.
+    /// The treatment of calls while Redis is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unavailable: Option<OnUnavailable>,
     /// Percentages of the amount: the first time in a period that more is spent is counted in a metric and logged.
@@ -74,14 +71,14 @@ pub struct Budget {
     pub alert_at: Vec<u8>,
 }
 
-/// The calls that a budget counts together, where those are not all of its object.
+/// `Key`: each key of the consumer has so much by itself, and so have all its tokens together. Left out: all calls together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BudgetPer {
     /// Those of one key.
     Key,
 }
 
-/// The unit of a budget.
+/// The unit: `USD` (by the prices of the pools' models) or `Tokens` (of prompt and answer). Default: `USD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BudgetUnit {
     /// US dollars.
@@ -108,7 +105,7 @@ pub enum BudgetPeriod {
     Total,
 }
 
-/// True if a budget refuses calls.
+/// `Enforce`, or `Shadow`: it is counted, and no call is ever refused for it. Default: `Enforce`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BudgetMode {
     /// It does.
@@ -117,7 +114,8 @@ pub enum BudgetMode {
     Shadow,
 }
 
-/// The treatment of a call that a budget has no room for.
+/// The treatment of a call that there is no room for: `Reject`, `Warn` (it is taken, and the answer says so), or `Fallback` (it goes
+/// to the rule's fallbacks alone, if there is room for what they may cost; else it is refused). Default: `Reject`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BudgetExceeded {
     /// It is refused.
@@ -128,7 +126,8 @@ pub enum BudgetExceeded {
     Fallback,
 }
 
-/// The treatment of a call that may go to a model whose price nobody knows.
+/// The treatment of a call that may go to a model whose price nobody knows: `Refuse`, or `Free` (it counts as nothing). Where a rate
+/// limit says it, it is for the unit `Cost`. Default: `Refuse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UnknownPrice {
     /// It is refused.
@@ -158,18 +157,16 @@ pub struct RateLimit {
     /// The length of the window, which slides: from 1s to 24h. Default: 1m.
     #[serde(default = "minute")]
     pub window: Duration,
-    /// The treatment of a call that there is no room for: `Reject` (status 429), or `Queue`: it waits for room. Default: `Reject`.
+    /// The treatment of a call that there is no room for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exceeded: Option<OnExceeded>,
     /// For `Queue`: the bounds of the queue, for the calls that are counted together. Left out: those that a queue has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<CallQueue>,
-    /// For `Cost`: the treatment of a call that may go to a model whose price nobody knows: `Refuse`, or `Free` (it counts as
-    /// nothing). Default: `Refuse`.
+    /// The treatment of a call whose price nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_price: Option<UnknownPrice>,
-    /// The treatment of calls while Redis is away: `Share` (each proxy takes its part of the amount), `FailOpen` (all are taken) or
-    /// `FailClosed` (none is). Default: `Share`.
+    /// The treatment of calls while Redis is away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unavailable: Option<OnUnavailable>,
 }
@@ -204,7 +201,7 @@ pub enum LimitUnit {
     Cost,
 }
 
-/// The treatment of a call that there is no room for.
+/// The treatment of a call that there is no room for: `Reject` (status 429), or `Queue`: it waits for room. Default: `Reject`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnExceeded {
     /// It is refused.
@@ -213,7 +210,8 @@ pub enum OnExceeded {
     Queue,
 }
 
-/// The treatment of calls while Redis is away.
+/// The treatment of calls while Redis is away: `Share` (each proxy takes its part of what was left), `FailOpen` (all are taken) or
+/// `FailClosed` (none is). Default: `Share`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnUnavailable {
     /// Each proxy takes its part of the amount.

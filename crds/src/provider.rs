@@ -403,6 +403,11 @@ pub struct Connection {
     /// say so. One that refuses it is sent the request once more as it was, and further ones so too for ten minutes. Left out: none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compress_requests_over: Option<ByteSize>,
+    /// A stream whose caller has left in mid-answer is listened to for so long at most, such as `30s`, so that the provider's own count of
+    /// its tokens is known. It keeps its place and its connection until then, and the provider goes on with what it is paid for. Left out,
+    /// or `0s`: it is cancelled at once, and what was used is estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_abandoned: Option<Duration>,
     /// The certificate authorities trusted in TLS, and the name expected. Left out: the system's certificate
     /// authorities, and the URL's host.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -419,6 +424,7 @@ impl Default for Connection {
             tcp_keepalive: "60s".into(),
             dns_ttl: None,
             compress_requests_over: None,
+            drain_abandoned: None,
             tls: None,
         }
     }

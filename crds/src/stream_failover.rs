@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StreamFailover {
-    /// The way to go on (the schema takes the words from the type). Default: `Any`.
+    /// The way to go on: `Prefill` (only models that take what was said as the beginning of their own answer are asked), `Any` (others are
+    /// asked, too, by a turn that tells them to go on), or `Never` (a stream that breaks ends so, as where nothing is said). Default: `Any`.
     #[serde(default)]
     pub method: StreamFailoverMethod,
     /// A stream goes on elsewhere at most so often. Default: 1.
@@ -18,8 +19,7 @@ pub struct StreamFailover {
     pub attempts: u32,
 }
 
-/// The way to go on: `Prefill` (only models that take what was said as the beginning of their own answer are asked), `Any` (others are
-/// asked, too, by a turn that tells them to go on), or `Never` (a stream that breaks ends so, as where nothing is said).
+/// The way to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum StreamFailoverMethod {
     /// Whichever the model can.

@@ -21,6 +21,7 @@ pub mod effects;
 mod embeddings;
 pub mod estimate;
 mod event_stream;
+mod every;
 pub mod fold;
 pub mod form;
 mod format_in_words;

@@ -4,21 +4,22 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use memchr::memmem;
-use serde_json::{Map, Value};
 
+use crate::every::EveryValue;
 use crate::openai_responses::stored;
 
 /// The members that name one file, and several.
 const ONE: &str = "file_id";
 const SEVERAL: &str = "file_ids";
 /// The kinds of parts that name a file: what else has such a member is somebody's own (the arguments of a tool, a schema).
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
     "file",
     "input_file",
     "input_image",
     "container_upload",
     "computer_screenshot",
     "auto",
+    "container_auto",
     "code_execution_output",
     "bash_code_execution_output",
     "text_editor_code_execution_output",
@@ -32,7 +33,7 @@ pub fn named_files(text: &[u8]) -> Vec<String> {
     if memmem::find(text, b"file_id").is_none() && !may_hide(text) {
         return Vec::new();
     }
-    let Ok(value) = serde_json::from_slice::<Value>(text) else { return Vec::new() };
+    let Some(value) = EveryValue::read(text) else { return Vec::new() };
     let mut found = BTreeSet::new();
     look(&value, DEEPEST, &mut found);
     found.into_iter().collect()
@@ -45,32 +46,25 @@ fn may_hide(text: &[u8]) -> bool {
     memmem::find_iter(text, b"\\u00").filter_map(letter).any(|letter| SEVERAL.as_bytes().contains(&letter))
 }
 
-fn look(value: &Value, deeper: usize, found: &mut BTreeSet<String>) {
+fn look(value: &EveryValue, deeper: usize, found: &mut BTreeSet<String>) {
     let Some(deeper) = deeper.checked_sub(1) else { return };
-    match value {
-        Value::Array(list) => list.iter().for_each(|one| look(one, deeper, found)),
-        Value::Object(members) => {
-            let kind = members.get("type").and_then(Value::as_str);
-            if kind.is_some_and(|kind| PARTS.contains(&kind)) {
-                named(members, found);
-                members.get("file").and_then(Value::as_object).into_iter().for_each(|file| named(file, found));
-            }
-            if kind == Some("image_generation") {
-                let mask = members.get("input_image_mask").and_then(Value::as_object);
-                mask.into_iter().for_each(|mask| named(mask, found));
-            }
-            // The arguments of a tool are its own.
-            let is_use = kind.is_some_and(|kind| kind.ends_with("tool_use"));
-            let others = members.iter().filter(|(name, _)| !(is_use && *name == "input"));
-            others.for_each(|(_, value)| look(value, deeper, found));
-        }
-        _ => {}
+    value.elements().iter().for_each(|one| look(one, deeper, found));
+    if value.texts("type").any(|kind| PARTS.contains(&kind)) {
+        named(value, found);
+        value.each("file").for_each(|file| named(file, found));
     }
+    if value.texts("type").any(|kind| kind == "image_generation") {
+        value.each("input_image_mask").for_each(|mask| named(mask, found));
+    }
+    // The arguments of a tool are its own.
+    let is_use = value.texts("type").any(|kind| kind.ends_with("tool_use"));
+    let others = value.members().iter().filter(|(name, _)| !(is_use && *name == "input"));
+    others.for_each(|(_, value)| look(value, deeper, found));
 }
 
-fn named(members: &Map<String, Value>, found: &mut BTreeSet<String>) {
-    let several = members.get(SEVERAL).and_then(Value::as_array).into_iter().flatten();
-    found.extend(members.get(ONE).into_iter().chain(several).filter_map(Value::as_str).map(str::to_owned));
+fn named(part: &EveryValue, found: &mut BTreeSet<String>) {
+    let several = part.each(SEVERAL).flat_map(EveryValue::elements).filter_map(EveryValue::text);
+    found.extend(part.texts(ONE).chain(several).map(str::to_owned));
 }
 
 /// A text with other ids in the place of these, wherever one stands as a whole text in quotes; `None`: one of them does not, but in another
@@ -106,6 +100,14 @@ mod tests {
             ),
             (
                 r#"{"tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1","file-2"]}}]}"#,
+                vec!["file-1", "file-2"],
+            ),
+            (
+                r#"{"tools":[{"type":"shell","environment":{"type":"container_auto","file_ids":["file-1"]}}]}"#,
+                vec!["file-1"],
+            ),
+            (
+                r#"{"content":[{"type":"file","type":"x","file_id":"file-1","file_id":"file-2"}]}"#,
                 vec!["file-1", "file-2"],
             ),
             (r#"{"content":[{"type":"file","file":{"file\u005fid":"file-1"}}]}"#, vec!["file-1"]),

@@ -1,10 +1,9 @@
 //! Models that a call names beside its own: one that answers where its own does not, one that a vendor's tool asks. They pass with the call,
 //! and whoever may not have one directly may not have it so either.
 
-use serde::Deserialize;
-use serde_json::Value;
-
+use crate::every::EveryValue;
 use crate::mark::SeenMarks;
+use crate::verbatim::names;
 
 /// The models that a body names beside its own, each once in its part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,29 +22,27 @@ impl OtherModels {
     /// Those of a body in which these marks were seen.
     #[must_use]
     pub fn of(body: &[u8], seen: SeenMarks) -> Self {
-        #[derive(Deserialize, Default)]
-        struct Naming {
-            #[serde(default)]
-            fallbacks: Value,
-            #[serde(default)]
-            models: Value,
-            #[serde(default)]
-            tools: Value,
-        }
         // Nearly every body ends here.
         if !seen.models {
             return Self::default();
         }
-        let Naming { fallbacks, models, tools } = serde_json::from_slice(body).unwrap_or_default();
-        let mut found = Self { vendors_choice: fallbacks.is_string(), ..Self::default() };
-        let list = |of: &Value| of.as_array().cloned().unwrap_or_default();
-        for one in list(&fallbacks).iter().chain(&list(&models)) {
-            found.answering.extend(named(one).or_else(|| one.as_str()).map(str::to_owned));
-        }
-        for tool in tools.as_array().into_iter().flatten() {
-            let advises = tool.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("advisor"));
-            let part = if advises { &mut found.advising } else { &mut found.drawing };
-            part.extend(named(tool).map(str::to_owned));
+        let mut found = Self::default();
+        for (name, _, value) in names(body) {
+            if !["fallbacks", "models", "tools"].contains(&name.as_str()) {
+                continue;
+            }
+            let Some(value) = body.get(value).and_then(EveryValue::read) else { continue };
+            if name != "tools" {
+                found.vendors_choice |= name == "fallbacks" && value.text().is_some();
+                let each = value.elements().iter().flat_map(|one| one.texts("model").chain(one.text()));
+                found.answering.extend(each.map(str::to_owned));
+                continue;
+            }
+            for tool in value.elements() {
+                let advises = tool.texts("type").any(|kind| kind.starts_with("advisor"));
+                let part = if advises { &mut found.advising } else { &mut found.drawing };
+                part.extend(tool.texts("model").map(str::to_owned));
+            }
         }
         for part in [&mut found.answering, &mut found.advising, &mut found.drawing] {
             part.sort_unstable();
@@ -77,10 +74,6 @@ impl OtherModels {
     }
 }
 
-fn named(one: &Value) -> Option<&str> {
-    one.get("model").and_then(Value::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +93,11 @@ mod tests {
                 r#"{"model":"m","tools":[{"name":"model"}],"messages":[{"model":"m"}],"fallbacks":"default"}"#,
                 [&[], &[], &[]],
                 true,
+            ),
+            (
+                r#"{"model":"m","fallbacks":[{"model":"a","model":"b"}],"tools":[{"type":"x","type":"advisor","model":"c","mod\u0065l":"d"}]}"#,
+                [&["a", "b"], &["c", "d"], &[]],
+                false,
             ),
             (r#"{"model":"m"}"#, [&[], &[], &[]], false),
         ] {

@@ -131,8 +131,15 @@ pub(crate) fn thinking_within(body: &[u8], most: u64) -> Option<Edit> {
 /// Errors: the place is there twice, of which a provider may read the other one.
 fn with_system(body: &Bytes, place: SystemPlace, (text, is_before): (&str, bool)) -> Result<Bytes, Refusal> {
     let quoted = serde_json::to_string(text).unwrap_or_default();
+    let turn = || format!("{{\"role\":\"system\",\"content\":{quoted}}}");
+    if place == SystemPlace::Instructions
+        && !is_before
+        && let Some(edit) = behind_items(body, &turn())
+    {
+        return Ok(splice(body, &[edit]));
+    }
     let (known, fresh): (&[&str], String) = match place {
-        SystemPlace::Turns => (&["messages"], format!("{{\"role\":\"system\",\"content\":{quoted}}}")),
+        SystemPlace::Turns => (&["messages"], turn()),
         SystemPlace::Instructions => (&["instructions"], quoted.clone()),
         SystemPlace::Blocks => (&["system"], format!("{{\"type\":\"text\",\"text\":{quoted}}}")),
         SystemPlace::Texts => (&["system"], format!("{{\"text\":{quoted}}}")),
@@ -177,20 +184,29 @@ fn listed(given: &str, fresh: &str, is_before: bool) -> String {
 
 /// Turns with one more: first, or behind the system's own.
 fn among_turns(given: &str, fresh: &str, is_before: bool) -> String {
-    if is_before {
-        return listed(given, fresh, true);
-    }
-    let turns: Vec<&serde_json::value::RawValue> = serde_json::from_str(given).unwrap_or_default();
+    let behind = if is_before { None } else { behind_systems(given, fresh) };
+    behind.unwrap_or_else(|| listed(given, fresh, true))
+}
+
+/// Turns with one more behind the system's own at their beginning, where there are such.
+fn behind_systems(given: &str, fresh: &str) -> Option<String> {
+    let turns: Vec<&serde_json::value::RawValue> = serde_json::from_str(given).ok()?;
     let is_system = |turn: &&&serde_json::value::RawValue| {
         let role = serde_json::from_str::<Value>(turn.get()).ok();
         role.is_some_and(|turn| turn.get("role").is_some_and(|role| role == "system" || role == "developer"))
     };
-    let Some(last) = turns.iter().take_while(is_system).last() else { return listed(given, fresh, true) };
+    let last = turns.iter().take_while(is_system).last()?;
     let end = (last.get().as_ptr() as usize).saturating_sub(given.as_ptr() as usize) + last.get().len();
-    match given.split_at_checked(end) {
-        Some((before, behind)) => format!("{before},{fresh}{behind}"),
-        None => given.to_owned(),
-    }
+    let (before, behind) = given.split_at_checked(end)?;
+    Some(format!("{before},{fresh}{behind}"))
+}
+
+/// System text behind that which a Responses call has among its items, where its items begin with such: it is read behind its
+/// `instructions`.
+fn behind_items(body: &Bytes, fresh: &str) -> Option<Edit> {
+    let (.., span) = names(body).into_iter().find(|(name, ..)| name == "input")?;
+    let made = behind_systems(std::str::from_utf8(body.get(span.clone())?).ok()?, fresh)?;
+    Some(Edit::write(span, made))
 }
 
 /// Gemini's `parts`, or a text in their place, with one more.
@@ -332,6 +348,11 @@ mod tests {
             ),
             (OpenAiResponses, r#"{"model":"m","instructions":"i"}"#, r#"{"model":"m","instructions":"A\"\n\ni\n\nZ"}"#),
             (OpenAiResponses, r#"{"model":"m"}"#, r#"{"instructions":"A\"\n\nZ","model":"m"}"#),
+            (
+                OpenAiResponses,
+                r#"{"model":"m","instructions":"i","input":[{"role":"developer","content":"d"},{"role":"user","content":"u"}]}"#,
+                r#"{"model":"m","instructions":"A\"\n\ni","input":[{"role":"developer","content":"d"},{"role":"system","content":"Z"},{"role":"user","content":"u"}]}"#,
+            ),
             (AnthropicMessages, r#"{"model":"m","system":"s"}"#, r#"{"model":"m","system":"A\"\n\ns\n\nZ"}"#),
             (
                 AnthropicMessages,

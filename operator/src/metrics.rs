@@ -1,5 +1,8 @@
 //! The operator's metrics: every name in one place.
 
+use std::sync::atomic::AtomicU64;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -78,8 +81,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Registers everything under `sluicegate_operator_…`.
+    /// Registers everything under `sluicegate_operator_…`, and the time when the process started.
     pub fn register(&self, registry: &mut Registry) {
+        let started = Gauge::<f64, AtomicU64>::default();
+        started.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()));
+        registry.register("process_start_time_seconds", "When this process started, in seconds since 1970", started);
         let own = registry.sub_registry_with_prefix("sluicegate_operator");
         own.register("api_writes", "Writes sent to the API server", self.api_writes.clone());
         own.register("api_write_failures", "Writes that came to nothing", self.api_write_failures.clone());

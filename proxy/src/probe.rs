@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Of an answer no more than this is read and shown.
 const SHOWN: u64 = 1024;
 
-/// Asks each URL until it answers with a 2xx, for half a minute at the most. Ends with 0 when all did.
+/// Asks each URL until it answers with a 2xx, or with 401, as a gateway does whose callers need a key; for half a minute at the most. Ends with 0 when all did.
 #[derive(Debug, Parser)]
 #[command(name = "sluicegate-proxy probe")]
 pub struct Probe {
@@ -54,6 +54,10 @@ fn answers(url: &Uri, attempts: u32) -> bool {
         match &found {
             Ok((status, _)) if (200..300).contains(status) => {
                 println!("{url}: {status}");
+                return true;
+            }
+            Ok((401, _)) => {
+                println!("{url}: 401, it answers those who have a key");
                 return true;
             }
             Ok((status, text)) => println!("{url}: {status} {text}"),
@@ -182,6 +186,7 @@ mod tests {
     #[test]
     fn only_a_good_answer_is_one() {
         assert!(answers(&once("HTTP/1.1 200 OK\r\n\r\n"), 1));
+        assert!(answers(&once("HTTP/1.1 401 Unauthorized\r\n\r\n{}"), 1));
         assert!(!answers(&once("HTTP/1.1 503 Service Unavailable\r\n\r\nno configuration"), 1));
         assert!(!answers(&once("SSH-2.0\r\n"), 1));
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

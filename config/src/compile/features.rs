@@ -22,7 +22,7 @@ const OF_POOLS: [PoolFeature; 5] = [
 /// A feature's name, and whether a provider makes use of it.
 type ProviderFeature = (&'static str, fn(&Provider) -> bool);
 
-const OF_PROVIDERS: [ProviderFeature; 25] = [
+const OF_PROVIDERS: [ProviderFeature; 26] = [
     ("adaptiveConcurrency", |provider| provider.endpoint_concurrency.as_ref().is_some_and(|limit| limit.min.is_some())),
     ("awsChain", |provider| match &provider.identity {
         Some(Identity::Aws { role, .. }) => role.is_some() || !provider.has_credential(),
@@ -37,6 +37,7 @@ const OF_PROVIDERS: [ProviderFeature; 25] = [
     ("compressedRequests", |provider| provider.connection.compress_requests_over.is_some()),
     ("concurrency", |provider| provider.concurrency.is_some() || provider.endpoint_concurrency.is_some()),
     ("discovery", |provider| provider.discovery.is_some()),
+    ("drainAbandoned", |provider| provider.connection.drain_abandoned.is_some()),
     ("gcpTokens", |provider| matches!(provider.identity, Some(Identity::Gcp))),
     ("gemini", |provider| provider.kind == ProviderKind::Gemini),
     ("maxOutputTokens", |provider| provider.models.values().any(|model| model.max_output_tokens.is_some())),

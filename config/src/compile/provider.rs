@@ -407,6 +407,11 @@ fn connection(spec: &crds::Connection, pods: bool, path: &str, report: &mut Repo
             .compress_requests_over
             .as_ref()
             .map(|size| report.check(&format!("{path}.compressRequestsOver"), bytes(size))),
+        drain_abandoned: spec
+            .drain_abandoned
+            .as_ref()
+            .map(|most| report.check(&format!("{path}.drainAbandoned"), millis(most)))
+            .filter(|most| *most > Millis(0)),
         dns_ttl: dns_ttl.as_ref().map(|ttl| report.check(&format!("{path}.dnsTTL"), millis(ttl))),
         ca_pem,
         server_name,

@@ -17,9 +17,10 @@ pub fn item_references(call: &[u8]) -> Vec<String> {
     items.into_iter().flatten().filter_map(referred).collect()
 }
 
-/// The id that an item is, where it is nothing else.
+/// The id that an item is, where it is nothing else. One that says something twice may be one, of which nobody knows what it names.
 fn referred(item: &RawValue) -> Option<String> {
-    let mut object = Object::read(item.get(), &ROOT).ok()?;
+    let read = serde_json::from_str::<Object<'_>>(item.get()).ok()?;
+    let Ok(mut object) = read.each_once(&ROOT) else { return Some(String::new()) };
     let (kind, id) = (object.take("type"), object.take("id"));
     let is_one = match kind.filter(|kind| kind.get() != "null") {
         Some(kind) => string(kind).as_deref() == Some("item_reference"),
@@ -99,6 +100,8 @@ mod tests {
         for (call, named) in [
             (r#"{"input":[{"type":"item_reference"}]}"#, &[""][..]),
             (r#"{"input":[{"type":"item_reference","id":7}]}"#, &[""]),
+            (r#"{"input":[{"type":"message","id":"msg_1","type":"item_reference"}]}"#, &[""]),
+            (r#"{"input":[{"type":"item_reference","id":null,"id":"msg_1"}]}"#, &[""]),
             (r#"{"input":[{"type":"item\u005freference","id":"a"}]}"#, &["a"]),
             (r#"{"input":"item_reference"}"#, &[]),
             (r#"{"input":[7,"a",{"type":7,"id":"a"}]}"#, &[]),

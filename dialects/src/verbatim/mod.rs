@@ -22,6 +22,7 @@ mod nested;
 mod splice;
 mod thoughts_back;
 mod tool_schemas;
+mod top_names;
 mod unpack;
 
 use std::borrow::Cow;
@@ -56,6 +57,7 @@ pub use splice::{Edit, splice};
 pub use thoughts_back::{fill_thoughts, sign_calls};
 pub use tool_schemas::fit_schemas;
 pub(crate) use tool_schemas::with_portable_patterns;
+use top_names::TopNames;
 pub use unpack::unpack;
 
 /// A top-level field that the lane looks at.
@@ -322,15 +324,17 @@ pub(crate) fn peek(
     own: fn(&Look<'_>) -> Result<Peeked, Refusal>,
 ) -> Result<Peek, Refusal> {
     let mut look = Look { body, spans: [const { None }; FIELDS] };
-    let mut twice = None;
+    let mut top_names = TopNames::of(body);
     let mut watch = MarkWatch::default();
     let mut tops = MarkWatch::default();
     let show = |name: &[u8], value| {
-        let Some(field) = field_of(name) else { return tops.top(name) };
-        if let Some(slot) = look.spans.get_mut(field as usize)
-            && slot.replace(value).is_some()
-        {
-            twice = Some(field);
+        top_names.see(name);
+        let Some(field) = field_of(name) else {
+            top_names.see_unknown(name, |small| Field::of(small).is_some());
+            return tops.top(name);
+        };
+        if let Some(slot) = look.spans.get_mut(field as usize) {
+            *slot = Some(value);
         }
     };
     let scanned = scan::watched(body, show, &mut watch);
@@ -344,9 +348,7 @@ pub(crate) fn peek(
     {
         return Err(Refusal::body(format!("the body is not UTF-8: invalid byte at offset {}", error.valid_up_to())));
     }
-    if let Some(field) = twice {
-        return Err(Refusal::field(Field::name(field), "the field stands in the body twice"));
-    }
+    top_names.judged()?;
     let open = scanned.map_err(|_| not_an_object(body))?;
     if path.model.is_some() && body.get(open..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"}")) {
         return Err(Refusal::body("the body is an empty object"));

@@ -74,7 +74,7 @@ metrics! {
     CACHE_ERRORS = Counter "sluicegate_cache_errors" ["layer"] "Cache operations that failed or took too long.";
     CACHE_SKIPPED = Counter "sluicegate_cache_lookups_skipped" ["layer"] "Look-ups that did not ask the layer because it was away.";
     CACHE_DROPPED = Counter "sluicegate_cache_writes_dropped" ["layer"] "Answers not written to the layer because it was away or its queue full.";
-    CACHE_OPEN = Gauge "sluicegate_cache_breakers_open" ["layer"] "Nodes of the layer left alone right now, each worker's counted by itself.";
+    CACHE_OPEN = Gauge "sluicegate_cache_breakers_open" ["layer"] "Nodes of the layer left alone right now, each worker's counted by itself; where a worker has never reached any, that is one.";
     CACHE_PROMOTIONS = Counter "sluicegate_cache_promotions" ["layer"] "Answers that were copied from the layer into memory.";
     CACHE_CORRUPT = Counter "sluicegate_cache_corrupt_entries" ["layer"] "What the layer gave that was not an answer of this gateway.";
     CACHE_REFUSED = Counter "sluicegate_cache_refused" ["reason"] "Answers of caching rules that were not kept.";

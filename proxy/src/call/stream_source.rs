@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -151,6 +151,11 @@ impl StreamSource {
         model.into_iter().for_each(|model| entry.answered_model(model));
         entry.skipped_parts(transcoder.skipped());
         guess.or(said)
+    }
+
+    /// The time that it is listened to for its provider's own count once its caller has left, where it is.
+    pub(super) fn drain(&self) -> Option<Duration> {
+        self.provider().and_then(|provider| provider.drain_abandoned)
     }
 
     /// The provider that is asked.

@@ -64,6 +64,8 @@ struct ClientParts {
     write_bytes: Cell<usize>,
     /// The time since when nobody says which master has which slots, and how often that was asked in vain.
     unlearnt: Cell<Option<(Instant, u64)>>,
+    /// True while no node is known and nobody says which there are: that counts as a node left alone.
+    nobody: Cell<bool>,
 }
 
 impl std::fmt::Debug for ClientParts {
@@ -95,6 +97,7 @@ impl RedisClient {
             writes: Cell::new(0),
             write_bytes: Cell::new(0),
             unlearnt: Cell::new(None),
+            nobody: Cell::new(false),
         });
         tokio::task::spawn_local(tend(Rc::downgrade(&inner)));
         Ok(Self(inner))
@@ -433,6 +436,15 @@ impl ClientParts {
         *map = ClusterMap { slots, nodes };
     }
 
+    /// Nobody says which nodes there are, or somebody does.
+    fn knows_nobody(&self, nobody: bool) {
+        match (self.nobody.replace(nobody), nobody) {
+            (false, true) => self.counts.open.add(),
+            (true, false) => self.counts.open.minus(1),
+            _ => {}
+        }
+    }
+
     fn is_well(&self) -> bool {
         let map = self.map.borrow();
         map.slots.is_whole() && map.slots.masters().all(|master| map.nodes.get(master).is_some_and(|node| node.is_up()))
@@ -466,6 +478,8 @@ async fn tend(inner: Weak<ClientParts>) {
             node::TOLD_AFTER => alive.counts.is_away(EVERY_NODE, refreshed == Refreshed::Refused),
             _ => {}
         }
+        let nobody = misses >= node::TOLD_AFTER && alive.map.borrow().nodes.is_empty();
+        alive.knows_nobody(nobody);
         let well = learnt && alive.is_well();
         pause = if well { RETRY.0 } else { (pause * 2).min(RETRY.1) };
         let nap = if well { REFRESH } else { pause };

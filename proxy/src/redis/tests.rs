@@ -123,8 +123,10 @@ fn a_redis_that_is_not_there_is_not_waited_for_and_found_when_it_comes() {
         }
         assert_eq!((counts.skipped.get(), counts.dropped.get()), (100, 100));
         assert_eq!(counts.timeouts.get(), 0);
+        until("the gauge to say so", || counts.open.get() == 1).await;
         let _server = Server::start_on(port, &[]);
         until("the connection", || remote.is_ready()).await;
+        until("the gauge to say so", || counts.open.get() == 0).await;
         remote.set(KEY, b"kept", MINUTE);
         until("the write", || remote.writing() == (0, 0)).await;
         assert_eq!(remote.get(KEY).await.unwrap().as_deref(), Some(&b"kept"[..]));

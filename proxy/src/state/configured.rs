@@ -291,6 +291,8 @@ pub(crate) struct Provider {
     pub(crate) model_server: Option<Arc<ModelServer>>,
     /// Larger requests go out compressed.
     pub(crate) compress_over: Option<usize>,
+    /// A stream whose caller has left is listened to for so long at most.
+    pub(crate) drain_abandoned: Option<Duration>,
     pub(crate) models: Arc<BTreeMap<String, Model>>,
     /// Its own list of them, where it is asked for.
     pub(super) discovered: Option<Arc<DiscoveredModels>>,

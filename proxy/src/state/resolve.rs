@@ -267,6 +267,7 @@ impl Resolving<'_> {
                 is_away: place.is_away,
                 model_server: model_server.clone(),
                 compress_over: compress_over(from),
+                drain_abandoned: from.connection.drain_abandoned.map(config::Millis::get),
                 models: Arc::clone(&models),
                 discovered: discovered.clone(),
                 type_name: profiles::type_name(from.kind),

@@ -153,6 +153,7 @@ impl Origin {
             tcp_keepalive: None,
             dns_ttl: None,
             compress_requests_over: None,
+            drain_abandoned: None,
             ca_pem,
             server_name: None,
         };

@@ -65,7 +65,7 @@ fn the_definitions_of_other_projects_take_what_is_rendered_and_both_helms_instal
     // The judge judges.
     let everything = std::fs::read_to_string(folder.path().join("everything.yaml")).expect("it is there");
     for (word, other) in [
-        ("cooldownPeriod:", "coolDownPeriod:"),
+        ("pollingInterval:", "poolingInterval:"),
         ("renewBefore:", "renewedBefore:"),
         ("relabelings:", "relabellings:"),
         ("expr:", "expression:"),

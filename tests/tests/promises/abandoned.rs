@@ -1,13 +1,14 @@
 //! Calls that are left, or whose providers fall silent, before anything is said of what they used: the log, the metrics and the budget
 //! say the same of them.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluicegate_tests::client::Answer;
 use sluicegate_tests::proxy::Proxy;
-use sluicegate_tests::upstream::{Act, Upstream, chunk, stream_head};
+use sluicegate_tests::upstream::{Act, Gate, Upstream, chunk, last_chunk, stream_head};
 
 use crate::resources::{CHAT, anthropic_whole, openai_whole, pool, provider};
 
@@ -174,4 +175,76 @@ async fn the_usage_at_a_streams_beginning_is_not_the_last_word_of_a_model_that_t
     assert_eq!(answer.status, 504, "{}", answer.text());
     idle(&proxy).await;
     agree(&proxy, &Left::Unknown, (before, 50), "thoughts that nobody is shown").await;
+}
+
+/// A provider whose streams say a word, and what they used when the gate opens.
+fn counting(gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |received| {
+        if !received.streams() {
+            return vec![openai_whole("fine")];
+        }
+        let piece = |rest: &str| {
+            let text = format!("data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",{rest}}}\n\n");
+            chunk(text.as_bytes())
+        };
+        let usage = "\"choices\":[],\"usage\":{\"prompt_tokens\":30,\"completion_tokens\":40,\"total_tokens\":70}";
+        vec![
+            stream_head(),
+            piece("\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"word\"},\"finish_reason\":null}]"),
+            Act::Until(gate.clone()),
+            piece("\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]"),
+            piece(usage),
+            chunk(b"data: [DONE]\n\n"),
+            last_chunk(),
+        ]
+    })
+    .unwrap()
+}
+
+/// Asks for a stream, and leaves when its first word has come.
+fn leave_in_mid_answer(proxy: &Proxy) {
+    let body = asking("m", 50, "\"stream\":true,");
+    let mut socket = TcpStream::connect(proxy.address).unwrap();
+    let length = body.len();
+    write!(socket, "POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-api-key: {KEY}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut seen = Vec::new();
+    while !seen.windows(6).any(|part| part == b"\"word\"") {
+        let mut some = [0; 4096];
+        let read = socket.read(&mut some).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&some[..read]);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_left_is_listened_to_for_the_providers_own_count_where_the_pool_says_so() {
+    for (connection, opens, used, estimated) in [
+        ("connection: {drainAbandoned: 20s}", true, json!([30, 40]), json!(null)),
+        ("connection: {drainAbandoned: 300ms}", false, json!(null), json!(true)),
+        ("connection: {}", false, json!(null), json!(true)),
+    ] {
+        let gate = Gate::default();
+        let upstream = counting(&gate);
+        let text = pool("p", &[provider("only", "OpenAI", upstream.address, &format!("{connection}, {MODELS}"))], "")
+            + CONSUMER;
+        let proxy = Proxy::start(&[("all.yaml", &text)], &["--workers", "1"]).unwrap();
+        let before = remaining(&proxy).await;
+        leave_in_mid_answer(&proxy);
+        if opens {
+            // It has left by then.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            gate.open();
+        }
+        idle(&proxy).await;
+        proxy.until("the calls are in the log", |proxy| lines(proxy).len() >= 2).await.unwrap();
+        let line = lines(&proxy).remove(1);
+        assert_eq!(line["usage_estimated"], estimated, "{connection}: {line}");
+        if !used.is_null() {
+            assert_eq!(json!([line["usage"]["input"], line["usage"]["output"]]), used, "{connection}: {line}");
+            assert_eq!(before - remaining(&proxy).await - ANSWER, 30 * OUTPUT / 10 + 40 * OUTPUT, "{connection}");
+        }
+        gate.open();
+    }
 }

@@ -25,11 +25,14 @@
       summary: {{ printf "No proxy of %s is seen" $gateway | quote }}
       description: Either no proxy runs, or they are not scraped. kubectl get pods -l sluicegate.dev/gateway says which.
   - alert: SluicegateEndpointOpen
-    expr: max by (pool, provider, endpoint) (sluicegate_endpoint_circuit_state{ {{- $series }}}) == 2
+    {{- /* Between two trials it is open, in one half open, for as long as the provider hangs; one that opened once and was not asked since may be well. */}}
+    expr: >-
+      max by (pool, provider, endpoint) (sluicegate_endpoint_circuit_state{ {{- $series }}}) > 0
+      and sum by (pool, provider, endpoint) {{ include "sluicegate.growth" (list . "sluicegate_endpoint_circuit_opened_total" "" "1h") }} > 1
     for: 10m
     labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
     annotations:
-      summary: {{ printf "An endpoint behind %s has been left alone for ten minutes" $gateway | quote }}
+      summary: {{ printf "An endpoint behind %s has been failing for ten minutes" $gateway | quote }}
       description: >-
         {{ "{{ $labels.provider }} of pool {{ $labels.pool }} at {{ $labels.endpoint }}" }} keeps failing. The others carry its calls. Its
         errors are in the access log, its circuit's settings in the pool's circuitBreaker.
@@ -57,7 +60,9 @@
     labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
     annotations:
       summary: {{ printf "A Redis node that %s shares answers through is away" $gateway | quote }}
-      description: Calls go on, answered by providers; it costs money, not errors. Look after the Redis Cluster.
+      description: >-
+        Calls go on, answered by providers, which costs money; but limits and budgets with onUnavailable FailClosed refuse calls, and each proxy
+        holds its share of the others. Look after the Redis Cluster, and whether its address is right.
   - alert: SluicegateRedisRefuses
     expr: sum by (reason) {{ include "sluicegate.growth" (list . "sluicegate_redis_refusals_total" "" "10m") }} > 10
     for: 10m

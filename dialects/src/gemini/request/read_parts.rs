@@ -52,11 +52,21 @@ pub(super) fn turns(top: &mut Object<'_>) -> Result<Vec<Message>, Refusal> {
         let extra = content.rest();
         match turns.last_mut() {
             Some(before) if role == Role::Assistant && before.role == role => goes_on(before, parts),
-            _ => turns.push(Message { parts, extra, at: index, ..Message::new(role, Vec::new()) }),
+            _ => turns.push(begun(Message { extra, at: index, ..Message::new(role, Vec::new()) }, parts)),
         }
     }
     turns.iter_mut().for_each(without_told_thoughts);
     Ok(turns)
+}
+
+/// A turn with these parts. The model's follow one another without anything between: a stream was cut wherever it came.
+fn begun(mut turn: Message, parts: Vec<Part>) -> Message {
+    if turn.role == Role::Assistant && parts.len() > 1 {
+        goes_on(&mut turn, parts);
+    } else {
+        turn.parts = parts;
+    }
+    turn
 }
 
 /// More of the model's turn: SDKs send a streamed answer back as they got it, event by event.

@@ -42,6 +42,7 @@ fn provider(name: &str, kind: ProviderKind) -> Provider {
             tcp_keepalive: None,
             dns_ttl: None,
             compress_requests_over: None,
+            drain_abandoned: None,
             ca_pem: None,
             server_name: None,
         },

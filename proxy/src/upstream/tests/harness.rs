@@ -38,6 +38,7 @@ pub(super) fn connection() -> Connection {
         tcp_keepalive: Some(Millis(30_000)),
         dns_ttl: None,
         compress_requests_over: None,
+        drain_abandoned: None,
         ca_pem: None,
         server_name: None,
     }

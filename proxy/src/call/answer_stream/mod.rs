@@ -4,7 +4,8 @@
 //! Everything that is counted rides in here and is given back when the stream ends, is cut, or is dropped: the attempt with its
 //! permit and its entry, the connection, the cache's lead.
 
-use std::future::poll_fn;
+mod without_caller;
+
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use sluicegate_dialects::{AnsweredBy, Dialect, RefusalWatch};
 
 use crate::account::{AttemptEnd, End, ErrorSource};
 use crate::cache::Lead;
-use crate::coalescing::{FlightClose, Publisher};
+use crate::coalescing::Publisher;
 use crate::endpoint::Outcome;
 use crate::memory::{Charge, Exhausted, Purpose};
 
@@ -53,6 +54,8 @@ pub(super) struct AnswerStream {
     out: WriteBuffer,
     /// True if the caller listens still.
     caller: bool,
+    /// True if nobody listens any longer but for the provider's own count.
+    drains: bool,
     /// True if callers who share a flight listen.
     in_flight: bool,
     /// The cache as a listener, if it listens.
@@ -98,6 +101,7 @@ impl AnswerStream {
             transcoder,
             out: WriteBuffer::default(),
             caller: true,
+            drains: false,
             in_flight: false,
             cache,
             held,
@@ -231,54 +235,6 @@ impl AnswerStream {
     /// True if it is another call's answer, read along.
     pub(super) const fn is_shared(&self) -> bool {
         self.source.is_shared()
-    }
-
-    /// True if somebody beside the caller listens, and there is still something to come: the cache, or whoever adds up what it tells of.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.over.is_none() && (self.cache.listens() || self.transcoder.adds_up())
-    }
-
-    /// It has no caller, or none any longer: the stream is polled for whoever else listens, to its end.
-    pub(super) async fn go_on(mut self: Box<Self>, mut flight: Option<Publisher>) {
-        (self.caller, self.in_flight) = (false, flight.is_some());
-        self.clock.without_comments();
-        self.going = Bytes::new();
-        self.hand_over(&mut flight);
-        poll_fn(|cx| self.poll_without_caller(&mut flight, cx)).await;
-        if let (Some(flight), Some(end)) = (flight, &self.over) {
-            flight.finish(if matches!(end, StreamEnd::Cut) { FlightClose::Cut } else { FlightClose::Whole });
-        }
-    }
-
-    fn poll_without_caller(&mut self, flight: &mut Option<Publisher>, cx: &mut Context<'_>) -> Poll<()> {
-        let before = self.cache.total();
-        while self.over.is_none() {
-            if flight.as_ref().is_some_and(|flight| flight.is_deserted(cx)) {
-                (*flight, self.in_flight) = (None, false);
-            }
-            match flight {
-                Some(flight) => std::task::ready!(flight.poll_room(cx)),
-                None if self.is_wanted() => {}
-                None => break,
-            }
-            match self.pull(cx) {
-                Polled::Some if self.clock.total_is_over() => self.late(),
-                Polled::Some if self.cache.total() - before > ENOUGH => {
-                    // Others have their turn.
-                    self.hand_over(flight);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Polled::Some => {}
-                Polled::Nothing => match std::task::ready!(self.clock.poll(cx, self.timeout)) {
-                    Due::Late => self.late(),
-                    Due::Comment => {}
-                },
-                ended => self.conclude(ended),
-            }
-            self.hand_over(flight);
-        }
-        Poll::Ready(())
     }
 
     /// Gives what goes out to those who share the flight, if there is one. Without memory for them it is cut.
