@@ -1,6 +1,7 @@
 //! Ids of tool calls: in the letters that every vendor takes, and told apart from those of other answers.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 
 /// The longest id that Bedrock takes, and OpenAI's Responses.
 pub(crate) const LONGEST_IN_ITEMS: usize = 64;
@@ -38,11 +39,53 @@ pub(crate) fn made(reply_id: &str, choice: u32, call: u32) -> String {
     format!("{MADE}{letters}_{choice}_{call}")
 }
 
-/// Names a call by what is told apart from all other answers, where its id was made: some servers give all answers the same id, or none, and
-/// clients take two calls of one id, in however many turns, for one.
+/// Names a call by what is told apart from all other answers, where its id was made, or is its place in an answer and nothing else: some
+/// servers give all answers the same id, or none, or begin to count anew with each, and clients take two calls of one id, in however many
+/// turns, for one.
 pub fn tell_apart(id: &mut String, by: &str) {
-    if let Some(place) = id.strip_prefix(MADE) {
+    let place = id.strip_prefix(MADE).or_else(|| counted(id).map(|_| id.as_str()));
+    if let Some(place) = place {
         *id = format!("call_{:016x}", fnv(format!("{by} {place}").as_bytes()));
+    }
+}
+
+/// The name and the number of an id that is made of them, as Kimi's are: `functions.NAME:NUMBER`, or `NAME:NUMBER`.
+pub(crate) fn counted(id: &str) -> Option<(&str, &str)> {
+    let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    id.rsplit_once(':').filter(|(name, number)| !name.is_empty() && is_number(number))
+}
+
+/// Calls that have another id than they came with, in the order of a conversation.
+#[derive(Default)]
+pub(crate) struct RenamedCalls {
+    /// The new ids by the old one: of the calls that wait for a result, and of the last that has one.
+    by_old: HashMap<String, (VecDeque<String>, String)>,
+    /// True if a result has come since the last call.
+    answered: bool,
+}
+
+impl RenamedCalls {
+    /// A call comes.
+    pub(crate) fn call(&mut self, old: &str, new: &str) {
+        if std::mem::take(&mut self.answered) {
+            // The step before is over: what has no result by now gets none.
+            self.by_old.values_mut().for_each(|(waiting, _)| waiting.clear());
+        }
+        let (waiting, last) = self.by_old.entry(old.to_owned()).or_default();
+        waiting.push_back(new.to_owned());
+        if waiting.len() == 1 {
+            new.clone_into(last);
+        }
+    }
+
+    /// The new id of the call that the next result with this id answers; `None`: there was no such call.
+    pub(crate) fn result(&mut self, old: &str) -> Option<String> {
+        self.answered = true;
+        let (waiting, last) = self.by_old.get_mut(old)?;
+        if let Some(new) = waiting.pop_front() {
+            *last = new;
+        }
+        Some(last.clone())
     }
 }
 
@@ -79,6 +122,23 @@ mod tests {
         let mut own = "call_1".to_owned();
         super::tell_apart(&mut own, "a");
         assert_eq!(own, "call_1");
+    }
+
+    #[test]
+    fn ids_that_count_calls_from_the_beginning_in_every_answer_are_given_out_once() {
+        for counted in ["functions.Bash:0", "list_dir:12"] {
+            let [one, same, other] = ["a", "a", "b"].map(|by| {
+                let mut id = counted.to_owned();
+                super::tell_apart(&mut id, by);
+                id
+            });
+            assert!(one == same && one != other && one.len() == 21, "{counted} {one} {other}");
+        }
+        for own in ["call_0", "toolu_01:x", ":0", "f:", "chatcmpl-tool-1"] {
+            let mut id = own.to_owned();
+            super::tell_apart(&mut id, "a");
+            assert_eq!(id, own);
+        }
     }
 
     #[test]

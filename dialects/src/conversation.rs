@@ -14,6 +14,10 @@ const LEADING_TURNS: usize = 16;
 /// The beginning of the line in which Claude Code says whose call it is: a digest in it changes with every call, and it
 /// means nothing to a model.
 const BILLING: &str = "x-anthropic-billing-header:";
+/// Stands before the digest in that line.
+const DIGEST: &str = "cch=";
+/// The most letters of that: whatever is longer may say something.
+const LONGEST_DIGEST: usize = 16;
 
 /// Instructions without such lines.
 #[must_use]
@@ -22,6 +26,25 @@ pub fn without_billing(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with(BILLING)).collect())
+}
+
+/// Instructions without the digests in such lines: a line counts but for that, as its provider is sent all of it.
+#[must_use]
+pub fn without_billing_digest(text: &str) -> Cow<'_, str> {
+    if !text.contains(BILLING) {
+        return Cow::Borrowed(text);
+    }
+    let around = |line| around_digest(line).unwrap_or((line, ""));
+    Cow::Owned(text.split_inclusive('\n').map(around).flat_map(<[&str; 2]>::from).collect())
+}
+
+/// The two sides of the digest in such a line.
+fn around_digest(line: &str) -> Option<(&str, &str)> {
+    line.trim_start().strip_prefix(BILLING)?;
+    let at = line.find(DIGEST)? + DIGEST.len();
+    let (before, behind) = line.split_at_checked(at)?;
+    let end = behind.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(behind.len());
+    (end <= LONGEST_DIGEST).then(|| Some((before, behind.get(end..)?)))?
 }
 
 /// The fields in which SDKs and clients say whose turn it is.

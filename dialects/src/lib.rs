@@ -26,6 +26,7 @@ pub mod fold;
 pub mod form;
 mod format_in_words;
 mod frames;
+mod free_text;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a check says what it expects")]
 pub mod fuzzing;
@@ -54,6 +55,7 @@ mod passes;
 mod pattern;
 mod refusal_watch;
 mod repeated_beginning;
+pub mod repeated_calls;
 mod scan;
 mod schema_merge;
 mod schema_patterns;
@@ -73,6 +75,7 @@ mod token_count;
 mod tool_names;
 mod tool_results;
 mod unseen;
+mod unsigned_turn;
 pub mod vendors;
 pub mod verbatim;
 
@@ -85,7 +88,7 @@ pub use embeddings::EmbeddingAnswer;
 pub use mark::SeenMarks;
 pub use model_list::{ListedModel, Modality, ModelCapability, ModelPage, TokenPrices};
 pub use named_files::{named_files, renamed_files};
-pub use openai_chat::{FlatContent, flat_content};
+pub use openai_chat::{CustomCalls, FlatContent, custom_tools_as_functions, flat_content};
 pub use openai_responses::stored;
 pub use other_models::OtherModels;
 pub use refusal_watch::RefusalWatch;

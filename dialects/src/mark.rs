@@ -20,8 +20,22 @@ pub(crate) const SEALED: &str = "sluicegate.";
 /// The beginning of other vendors' thoughts in Gemini's own words, in either alphabet.
 pub(crate) const WRAPPED_WIRE: &str = "c2x1aWNlZ2F0ZTpb";
 
+/// The members of a body itself that name other models than its own, or may, but for its tools.
+pub(crate) const OTHERS: [&[u8]; 5] =
+    [b"fallbacks", b"models", b"plugins", b"context_window_fallbacks", b"content_policy_fallbacks"];
+
+/// The kind of OpenRouter's tool that asks other models, as it is written.
+pub(crate) const FUSION: &[u8] = b"openrouter:fusion\"";
+
 /// The longest id of a call that everybody takes.
 const LONGEST_ID: usize = 40;
+
+/// True if a text is that kind, or may be in other letters.
+fn may_be_fusion(text: &[u8]) -> bool {
+    let within = text.get(..text.len().min(FUSION.len() * "\\u0000".len())).unwrap_or_default();
+    let within = within.split(|byte| *byte == b'"').next().unwrap_or_default();
+    text.starts_with(FUSION) || memchr::memmem::find(within, b"\\u00").is_some()
+}
 
 /// The marks that were seen below the members of a body. What is seen may stand where it means nothing; what is not seen is nowhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,12 +52,20 @@ pub struct SeenMarks {
     pub(crate) developer: bool,
     /// Texts that are the role of instructions.
     pub(crate) system: bool,
+    /// Calls of tools in Gemini's words.
+    pub(crate) calls: bool,
+    /// Calls of tools in Anthropic's words without a thought before them in their step, the last that there are.
+    pub(crate) thoughtless_calls: bool,
+    /// A member of the body itself that says how to think, or may.
+    pub(crate) thinks: bool,
     /// Members that name a model, or may.
     pub(crate) models: bool,
     /// Members of the body itself, and texts, by which a provider is asked to make or do something, or may be.
     pub(crate) acts: bool,
     /// Members of the body itself that say how many answers are asked for, or may.
     pub(crate) answers: bool,
+    /// Members of OpenAI's custom tools, their choice and their calls.
+    custom: bool,
     /// True if not all of it is ASCII.
     wide: bool,
 }
@@ -72,12 +94,19 @@ impl SeenMarks {
         self.answers
     }
 
+    /// True if it may give tools that take free text.
+    #[must_use]
+    pub const fn may_give_custom_tools(self) -> bool {
+        self.custom
+    }
+
     /// Looks for them in a body that nobody has looked at yet. One that is no JSON object has none.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
-        let mut watch = MarkWatch::default();
-        let looked = scan::watched(body, |_, _| {}, &mut watch);
-        looked.map_or_else(|_| Self::default(), |_| watch.seen)
+        let (mut watch, mut tops) = (MarkWatch::default(), MarkWatch::default());
+        let looked = scan::watched(body, |name, _| tops.top(name), &mut watch);
+        let seen = Self { thinks: tops.seen.thinks, ..watch.seen };
+        looked.map_or_else(|_| Self::default(), |_| seen)
     }
 }
 
@@ -87,6 +116,8 @@ pub(crate) struct MarkWatch {
     pub(crate) seen: SeenMarks,
     /// The last name, where its text is of interest.
     behind: AwaitedText,
+    /// True if a thought was seen since the last words of the user's and the last result of a tool.
+    has_thought: bool,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +132,25 @@ impl MarkWatch {
     /// A name among the members of the body itself.
     pub(crate) fn top(&mut self, name: &[u8]) {
         let is_escaped = name.contains(&b'\\');
-        self.seen.models |= matches!(name, b"fallbacks" | b"models") || is_escaped;
+        self.seen.thinks |= matches!(name, b"thinking" | b"additionalModelRequestFields") || is_escaped;
+        self.seen.models |= OTHERS.contains(&name) || is_escaped;
         self.seen.acts |= matches!(name, b"background" | b"thread" | b"container" | b"mcp_servers") || is_escaped;
         self.seen.answers |=
             matches!(name, b"n" | b"best_of" | b"prompt" | b"candidateCount" | b"candidate_count") || is_escaped;
+    }
+}
+
+impl MarkWatch {
+    /// A text that may be the kind of a piece of a turn in Anthropic's words, or the role of the user's.
+    #[inline]
+    fn turn(&mut self, text: &[u8]) {
+        if text.starts_with(b"thinking\"") || text.starts_with(b"redacted_thinking\"") {
+            self.has_thought = true;
+        } else if text.starts_with(b"tool_result\"") || text.starts_with(b"user\"") {
+            self.has_thought = false;
+        } else if text.starts_with(b"tool_use\"") {
+            self.seen.thoughtless_calls = !self.has_thought;
+        }
     }
 }
 
@@ -115,10 +161,15 @@ impl Watch for MarkWatch {
         // Names of other lengths are told by that.
         match name.len() {
             5 => self.seen.models |= name == b"model",
+            6 => self.seen.custom |= name == b"custom",
             8 => self.seen.thinking |= name == THINKING.as_bytes(),
             9 if name == b"signature" => self.behind = AwaitedText::Signature,
             12 if name == b"tool_call_id" => self.behind = AwaitedText::CallId,
-            13 => self.seen.caching |= name == CACHE_CONTROL.as_bytes(),
+            12 => self.seen.calls |= name == b"functionCall",
+            13 => {
+                self.seen.caching |= name == CACHE_CONTROL.as_bytes();
+                self.seen.calls |= name == b"function_call";
+            }
             15 => self.seen.thinking |= name == THINKING_BLOCKS.as_bytes(),
             16 => self.seen.thinking |= name == REASONING_OF_CONVERSE.as_bytes(),
             17 => self.seen.thinking |= name == REASONING.as_bytes(),
@@ -144,6 +195,8 @@ impl Watch for MarkWatch {
             Some(b's') if text.starts_with(b"system\"") => return self.seen.system = true,
             Some(b'd') if text.starts_with(b"developer\"") => return self.seen.developer = true,
             Some(b'm') if text.starts_with(b"mcp") => return self.seen.acts = true,
+            Some(b't' | b'r' | b'u') => return self.turn(text),
+            Some(b'o' | b'\\') if may_be_fusion(text) => return self.seen.models = true,
             Some(b's') => SEALED,
             Some(b'c') => WRAPPED_WIRE,
             _ => return,
@@ -181,12 +234,25 @@ mod tests {
             (r#"[{"reasoning_content":"Hm."},{"a":{"reasoningContent":{}}}]"#, thinking),
             (r#"[{"tool_call_id":"0123456789012345678901234567890123456789"}]"#, none),
             (r#"[{"tool_call_id":"01234567890123456789012345678901234567890"}]"#, long_ids),
+            (r#"[{"functionCall":{}}]"#, SeenMarks { calls: true, ..none }),
+            (r#"[{"type":"tool_use"}]"#, SeenMarks { thoughtless_calls: true, ..none }),
+            (r#"["thinking",{"type":"tool_use"},"tool_result","redacted_thinking","tool_use"]"#, none),
+            (
+                r#"["thinking","tool_use",{"role":"user"},"text","tool_use"]"#,
+                SeenMarks { thoughtless_calls: true, ..none },
+            ),
             (r#"[{"model":"m"}]"#, models),
             (r#"[{"role":"developer"}]"#, SeenMarks { developer: true, ..none }),
             (r#"[{"role":"system"}]"#, SeenMarks { system: true, ..none }),
+            (r#"[{"type":"custom","custom":{}}]"#, SeenMarks { custom: true, ..none }),
+            (r#"[{"type":"custom"}]"#, none),
             (r#"[{"role":"systems"},"developers",{"system":1,"developer":2}]"#, none),
             (r#"[{"mod\u0065l":"m"}]"#, models),
             (r#"[{"models":["m"]},"model"]"#, none),
+            (r#"[{"type":"openrouter:fusion"}]"#, models),
+            (r#"[{"type":"openrouter:fusions"}]"#, none),
+            (r#"[{"type":"openrouter\u003afusion"},"\u006fpenrouter:fusion"]"#, models),
+            (r#"[{"type":"only one\n\nline","\n":"\\n"}]"#, none),
             (r#"{ "thoughtSignature" : "c2x1aWNlZ2F0ZTpbAAAA" }"#, carried),
             (r#"["cache_control","thinking_blocks"," gemini:","sluicegate","\"gemini:","cache","c2x1"]"#, none),
             (r#"{"cache_contro":1,"cache_controls":1,"Cache_control":1,"gemini:":1,"sluicegate.":1,"":""}"#, none),

@@ -1,7 +1,7 @@
 //! The meaning of a call that every dialect can say: turns of text, instructions, and the settings that all have. Two calls that mean the
 //! same may share an answer, whichever dialects they are in. Anything else in a call, and it has no such meaning.
 
-use crate::conversation::without_billing;
+use crate::conversation::without_billing_digest;
 use crate::dialect::Dialect;
 use crate::hub::{Call, Content, Message, Part, Role, Sampling, SystemPart};
 
@@ -93,7 +93,7 @@ fn instructions(system: &[SystemPart], out: &mut Vec<u8>) -> Option<()> {
         if !extra.is_empty() {
             return None;
         }
-        text(&without_billing(said), out);
+        text(&without_billing_digest(said), out);
     }
     Some(())
 }

@@ -64,10 +64,18 @@ pub(crate) struct ThoughtPlaces {
     pub(crate) whole_turn: bool,
     /// Says what becomes of a part that the model named takes.
     pub(crate) fate: fn(&Bytes, Range<usize>, &str) -> Fate,
+    /// The body as the model named takes it, which asks for its own thoughts where another vendor's model has answered; itself, uncopied,
+    /// where it has all of them. `None`: no model asks for any here.
+    pub(crate) without_own: Option<fn(&Bytes, SeenMarks, &str) -> Bytes>,
 }
 
-/// The body without thoughts that its provider can not read; itself, uncopied, where there are none.
+/// The body without thoughts that its provider can not read, as the model takes it then; itself, uncopied, where there are none.
 pub(crate) fn disown(body: &Bytes, seen: SeenMarks, model: &str, places: &ThoughtPlaces) -> Bytes {
+    let body = without_others(body, seen, model, places);
+    places.without_own.map_or_else(|| body.clone(), |fit| fit(&body, seen, model))
+}
+
+fn without_others(body: &Bytes, seen: SeenMarks, model: &str, places: &ThoughtPlaces) -> Bytes {
     if !(places.may_hold)(seen) {
         return body.clone();
     }

@@ -144,6 +144,11 @@ impl<'a> BlockOut<'a> {
         )
     }
 
+    /// True if it is a tool's result.
+    pub(super) const fn is_result(&self) -> bool {
+        matches!(self, BlockOut::WrittenBlock(WrittenBlock { known: Known::ToolResult { .. }, .. }))
+    }
+
     /// Cuts white space off the end of a text; `false`: nothing of it is left.
     pub(super) fn trim_end(&mut self) -> bool {
         if let BlockOut::WrittenBlock(WrittenBlock { known: Known::Text { text, .. }, .. }) = self {

@@ -18,6 +18,7 @@ pub(crate) mod request;
 mod stop;
 pub(crate) mod stream;
 mod thoughts;
+mod unsigned_turn;
 mod usage;
 
 use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};

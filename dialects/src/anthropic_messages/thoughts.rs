@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::unsigned_turn;
 use crate::json_places::text;
 use crate::thoughts::{Fate, ThoughtPlaces, is_marked};
 
@@ -14,6 +15,7 @@ pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
     parts: Some(b"content"),
     whole_turn: true,
     fate,
+    without_own: Some(unsigned_turn::rested),
 };
 
 fn fate(body: &Bytes, part: Range<usize>, _model: &str) -> Fate {

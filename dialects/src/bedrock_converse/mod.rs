@@ -15,6 +15,7 @@ mod reply;
 mod request;
 mod stream;
 mod thoughts;
+mod unsigned_turn;
 mod wire;
 
 use std::time::Duration;

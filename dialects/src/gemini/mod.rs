@@ -18,6 +18,7 @@ pub(crate) mod request;
 mod schema;
 mod signature;
 mod stream;
+mod unsigned_calls;
 mod wire;
 
 use crate::spoke::{Habits, SettingsWithin, Spoke};

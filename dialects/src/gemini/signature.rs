@@ -10,6 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::unsigned_calls;
 use crate::hub::Content;
 use crate::json_places::{member, text};
 use crate::mark::{GEMINIS as OURS, WRAPPED_WIRE};
@@ -27,8 +28,14 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// The places of other vendors' thoughts in a call that Google itself is sent.
-pub(super) static PLACES: ThoughtPlaces =
-    ThoughtPlaces { may_hold: |seen| seen.carried, turns: b"contents", parts: Some(b"parts"), whole_turn: false, fate };
+pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
+    may_hold: |seen| seen.carried,
+    turns: b"contents",
+    parts: Some(b"parts"),
+    whole_turn: false,
+    fate,
+    without_own: Some(unsigned_calls::signed),
+};
 
 /// A part whose signature wraps another vendor's thoughts has none; a call of a tool says so, where it has to have one.
 fn fate(body: &Bytes, part: Range<usize>, model: &str) -> Fate {

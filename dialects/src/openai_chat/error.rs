@@ -109,7 +109,13 @@ pub(super) fn decode_value(status: u16, value: &Value) -> ProviderError {
     let code = code.or_else(|| metadata.and_then(content_policy::flagged).map(str::to_owned));
     let words = [code.as_deref(), r#type.as_deref(), deeper];
     let kind = words.into_iter().flatten().find_map(kind_of_word).unwrap_or_else(|| kind_of_status(status));
-    let error = ProviderError { kind, message: shortened(message), r#type, code, param: word("param") };
+    let error = ProviderError {
+        kind,
+        message: shortened(message),
+        r#type,
+        code,
+        param: word("param").or_else(|| first_field(inner)),
+    };
     overflow::recognised(not_callers::recognised(content_policy::recognised(error)))
 }
 
@@ -129,15 +135,50 @@ fn message_of(value: &Value) -> Option<String> {
                 .find_map(|name| fields.get(*name))?;
             match said {
                 Value::String(text) => text,
-                // A list: FastAPI's validation errors have `msg` each, Cloudflare's `message`.
-                Value::Array(list) => ["msg", "message"].iter().find_map(|name| list.first()?.get(*name)?.as_str())?,
-                Value::Object(deeper) => deeper.get("message")?.as_str()?,
+                Value::Array(list) => return listed(list),
+                // Mistral's hold a list of validation errors there.
+                Value::Object(deeper) => match deeper.get("message").or_else(|| deeper.get("detail"))? {
+                    Value::Array(list) => return listed(list),
+                    text => text.as_str()?,
+                },
                 _ => return None,
             }
         }
         _ => return None,
     };
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The words of a list of errors: FastAPI's validation errors have `msg` each, and the field at fault beside it, Cloudflare's `message`.
+fn listed(list: &[Value]) -> Option<String> {
+    const MOST: usize = 8;
+    let one = |error: &Value| {
+        let text = ["msg", "message"].iter().find_map(|name| error.get(*name)?.as_str()).or_else(|| error.as_str())?;
+        Some(match field_of(error) {
+            Some(field) => format!("{field}: {text}"),
+            None => text.to_owned(),
+        })
+    };
+    let said: Vec<String> = list.iter().filter_map(one).take(MOST).collect();
+    Some(said.join("; ")).filter(|text| !text.is_empty())
+}
+
+/// The field at fault of a validation error.
+fn field_of(error: &Value) -> Option<String> {
+    let place = error.get("loc")?.as_array()?;
+    let name = |step: &Value| step.as_str().map(str::to_owned).or_else(|| Some(step.as_u64()?.to_string()));
+    let steps: Vec<String> = place.iter().filter_map(name).collect();
+    let within = steps.strip_prefix(&["body".to_owned()]).unwrap_or(&steps);
+    Some(within.join(".")).filter(|field| !field.is_empty())
+}
+
+/// The field at fault of the first of a list of validation errors.
+fn first_field(value: &Value) -> Option<String> {
+    let of = |list: &Value| field_of(list.get(0)?);
+    ["message", "detail", "errors"]
+        .iter()
+        .filter_map(|name| value.get(*name))
+        .find_map(|said| of(said).or_else(|| of(said.get("detail")?)))
 }
 
 fn unsaid(status: u16) -> String {
@@ -223,6 +264,19 @@ mod tests {
             (404, r#"{"object":"error","message":"no model","code":404}"#, K::NotFound, "no model"),
             (401, r#"{"detail":"who"}"#, K::Authentication, "who"),
             (422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, K::Unprocessable, "field required"),
+            (
+                422,
+                r#"{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","messages",0,"user","name"],"msg":"Extra inputs are not permitted"}]},"type":"invalid_request_error","param":null,"code":null}"#,
+                K::Unprocessable,
+                "messages.0.user.name: Extra inputs are not permitted",
+            ),
+            (
+                422,
+                r#"{"object":"Error","detail":[{"loc":["body","n"],"msg":"too large"}],"message":[{"loc":["body","n"],"msg":"too large"},{"loc":["body","tools"],"msg":"no"}],"code":3001}"#,
+                K::Unprocessable,
+                "n: too large; tools: no",
+            ),
+            (422, r#"{"detail":[{"loc":["body","tools"],"msg":"no"}]}"#, K::Unprocessable, "tools: no"),
             (401, r#"{"success":false,"errors":[{"code":10000,"message":"who"}]}"#, K::Authentication, "who"),
             (503, r#"[{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}]"#, K::Overloaded, "busy"),
             (0, r#"{"error":{"code":503,"message":"busy"}}"#, K::Overloaded, "busy"),
@@ -243,6 +297,8 @@ mod tests {
             let error = decode(status, body.as_bytes());
             assert_eq!((error.kind, error.message.as_str()), (kind, message), "{body}");
         }
+        let listed = decode(422, br#"{"message":{"detail":[{"loc":["body","tools",0],"msg":"no"}]},"param":null}"#);
+        assert_eq!(listed.param.as_deref(), Some("tools.0"));
         assert!(decode(400, format!("{{\"error\":\"{}\"}}", "é".repeat(5000)).as_bytes()).message.len() < 5000);
     }
 

@@ -4,16 +4,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::{memchr, memmem};
+use memchr::memmem;
 use serde_json::value::RawValue;
 
+use super::lines::Lines;
 use super::wire::{self, ContentPiece};
 use crate::json_places::{elements, member};
 use crate::mark::REASONING;
 use crate::verbatim::{Edit, splice};
-
-/// The longest line of a stream that is held until its end has come; a longer one passes as it is.
-const LONGEST: usize = 1 << 20;
 
 /// A whole answer whose content is text; itself, uncopied, where it is so already.
 #[must_use]
@@ -26,46 +24,23 @@ pub fn flat_content(body: &Bytes) -> Bytes {
 
 /// Makes text of content in the chunks of one stream of server-sent events.
 #[derive(Debug, Default)]
-pub struct FlatContent {
-    /// The beginning of a line whose end is still to come.
-    line: Vec<u8>,
-    /// True while the rest of a line passes that is too long.
-    passes: bool,
-}
+pub struct FlatContent(Lines);
 
 impl FlatContent {
     /// Takes the next bytes, cut anywhere, and appends what they are.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let mut rest = bytes;
-        while let Some((line, more)) = memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end + 1)) {
-            if std::mem::take(&mut self.passes) {
-                out.extend_from_slice(line);
-            } else if self.line.is_empty() {
-                flat_line(line, out);
-            } else {
-                self.line.extend_from_slice(line);
-                flat_line(&std::mem::take(&mut self.line), out);
-            }
-            rest = more;
-        }
-        if !rest.is_empty() && (self.passes || self.line.len() + rest.len() > LONGEST) {
-            self.passes = true;
-            self.finish(out);
-            out.extend_from_slice(rest);
-        } else {
-            self.line.extend_from_slice(rest);
-        }
+        self.0.push(bytes, out, flat_line);
     }
 
     /// The stream has come to its end: appends what was held.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        flat_line(&std::mem::take(&mut self.line), out);
+        self.0.finish(out, flat_line);
     }
 
     /// The memory that a line takes whose end is still to come.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.line.len()
+        self.0.held()
     }
 }
 
@@ -121,6 +96,7 @@ fn flat(json: &[u8], place: Range<usize>) -> Option<Edit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai_chat::lines::LONGEST;
 
     const LIST: &str =
         r#"[{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]},{"type":"text","text":"It \"is\"."}]"#;

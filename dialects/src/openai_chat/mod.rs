@@ -1,10 +1,13 @@
 //! OpenAI Chat Completions, `POST /v1/chat/completions`, whole and streamed, in both directions, and what look-alikes make
 //! of it. What can not be said in it is refused or dropped by the rules in `docs/dialects-openai.md`.
 
+mod custom;
+mod custom_passing;
 mod embeddings;
 pub(crate) mod error;
 mod flat_content;
 pub(crate) mod fold;
+mod lines;
 pub(crate) mod models;
 pub(crate) mod observe;
 mod peek;
@@ -21,6 +24,7 @@ use crate::spoke::{COMMENT, COUNTED, Habits, Spoke};
 use crate::tool_names::ToolNameRule;
 use crate::verbatim::Field;
 
+pub use custom_passing::{CustomCalls, custom_tools_as_functions};
 pub use flat_content::{FlatContent, flat_content};
 pub(crate) use request::{all_tools_are_taken, effort_of_budget, form_schema, is_strict, whole_schema};
 
@@ -67,9 +71,9 @@ pub(crate) static SPOKE: Spoke = Spoke {
     words: &[],
     thoughts: Some(&thoughts::PLACES),
     decode_reply: reply::decode,
-    encode_reply: |reply, _| reply::encode(reply),
+    encode_reply: reply::encode,
     answer_place: crate::continuation::AnswerPlace::Messages,
-    repeats_the_call: false,
+    repeats_the_call: true,
     stream_decoder: || Box::new(stream::ChatDecoder::new()),
     stream_encoder: |options| Box::new(stream::ChatEncoder::new(options)),
     stream_end: stream::END,

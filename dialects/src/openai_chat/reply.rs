@@ -1,13 +1,13 @@
 //! A whole answer: read into the hub's words, and written out of them.
 
-use serde_json::value::RawValue;
-
+use super::custom::{self, CustomTools};
 use super::request::{function, tool_call};
 use super::signatures::{self, Signature};
 use super::wire::{self, ContentPiece, ThoughtBlock};
 use crate::call_id::{self, LONGEST_IN_CHAT, short};
 use crate::codec::{EncodedReply, Malformed, Refusal};
 use crate::dialect::Dialect;
+use crate::free_text::unwrapped;
 use crate::hub::{Choice, Content, Extra, Part, Reply, ServiceTier, Source, ToolCall};
 use crate::json::{Object, Path, ROOT, Writer, string};
 use crate::text::Text;
@@ -140,11 +140,12 @@ fn calls(message: &mut Object<'_>, at: &Path<'_>, (id, number): (&str, u32)) -> 
     Ok(parts)
 }
 
-/// Writes a whole answer. `created` is 0 where nobody said it: the caller of this function has the clock.
+/// Writes a whole answer to this call. `created` is 0 where nobody said it: the caller of this function has the clock.
 #[must_use]
-pub(crate) fn encode(reply: &Reply) -> EncodedReply {
+pub(crate) fn encode(reply: &Reply, call: &[u8]) -> EncodedReply {
     let Reply { id, model, created, choices, usage, extra } = reply;
     let cross_dialect = extra.dialect != Dialect::OpenAiChat;
+    let custom = CustomTools::of(call);
     let mut json = Writer::with_capacity(1024);
     json.open(b'{');
     json.text_field("id", id);
@@ -153,7 +154,7 @@ pub(crate) fn encode(reply: &Reply) -> EncodedReply {
     json.text_field("model", model);
     json.open_field("choices", b'[');
     for (index, choice) in choices.iter().enumerate() {
-        write_choice(index, choice, cross_dialect, &mut json);
+        write_choice(index, choice, (cross_dialect, &custom), &mut json);
     }
     json.close(b']');
     if let Some(usage) = usage {
@@ -175,13 +176,16 @@ fn is_said(content: &Content) -> bool {
         | Content::Thinking { .. }
         | Content::RedactedThinking(_)
         | Content::ToolCall(_) => true,
-        Content::Other { dialect, raw } => *dialect == Dialect::OpenAiChat && is_custom_call(raw),
         Content::Image { source: Source::Base64 { .. } | Source::Url(_), detail: _ } => true,
-        Content::Image { .. } | Content::Document { .. } | Content::Audio { .. } | Content::ToolResult { .. } => false,
+        Content::Image { .. }
+        | Content::Document { .. }
+        | Content::Audio { .. }
+        | Content::ToolResult { .. }
+        | Content::Other { .. } => false,
     }
 }
 
-fn write_choice(index: usize, choice: &Choice, cross_dialect: bool, json: &mut Writer) {
+fn write_choice(index: usize, choice: &Choice, (cross_dialect, custom): (bool, &CustomTools), json: &mut Writer) {
     let Choice { parts, stop, logprobs, extra } = choice;
     json.open(b'{');
     json.value_field("index", index);
@@ -201,7 +205,7 @@ fn write_choice(index: usize, choice: &Choice, cross_dialect: bool, json: &mut W
     }
     write_thoughts(parts, json);
     write_pictures(parts, json);
-    let called = write_calls(parts, cross_dialect, json);
+    let called = write_calls(parts, (cross_dialect, custom), json);
     if !cross_dialect {
         json.fields(extra);
     }
@@ -267,45 +271,33 @@ fn joined(parts: &[Part], pick: impl Fn(&Content) -> Option<&String>) -> Option<
 }
 
 /// Says whether there is any.
-fn write_calls(parts: &[Part], cross_dialect: bool, json: &mut Writer) -> bool {
+fn write_calls(parts: &[Part], (cross_dialect, custom): (bool, &CustomTools), json: &mut Writer) -> bool {
     let mut opened = false;
     for part in parts {
-        let Part { content, cache: _, extra } = part;
-        match content {
-            Content::ToolCall(ToolCall { id, name, arguments }) => {
-                open_calls(&mut opened, json);
-                json.open(b'{');
-                json.text_field("id", &short(id, LONGEST_IN_CHAT));
-                json.text_field("type", "function");
-                json.open_field("function", b'{');
-                json.text_field("name", name);
-                json.text_field("arguments", arguments);
-                json.close(b'}');
-                if !cross_dialect {
-                    json.fields(extra);
-                }
-                json.close(b'}');
-            }
-            // A custom tool's call, which reading left raw; other pieces that it left so are of the content.
-            Content::Other { dialect: Dialect::OpenAiChat, raw } if is_custom_call(raw) => {
-                open_calls(&mut opened, json);
-                json.raw(raw.get());
-            }
-            _ => {}
+        let Part { content: Content::ToolCall(ToolCall { id, name, arguments }), cache: _, extra } = part else {
+            continue;
+        };
+        if !std::mem::replace(&mut opened, true) {
+            json.open_field("tool_calls", b'[');
         }
+        json.open(b'{');
+        json.text_field("id", &short(id, LONGEST_IN_CHAT));
+        if custom.has(name) {
+            custom::write(name, &unwrapped(arguments), json);
+        } else {
+            json.text_field("type", "function");
+            json.open_field("function", b'{');
+            json.text_field("name", name);
+            json.text_field("arguments", arguments);
+            json.close(b'}');
+        }
+        if !cross_dialect {
+            json.fields(extra);
+        }
+        json.close(b'}');
     }
     if opened {
         json.close(b']');
     }
     opened
-}
-
-fn is_custom_call(raw: &RawValue) -> bool {
-    Object::read(raw.get(), &ROOT).is_ok_and(|mut call| call.take("custom").is_some())
-}
-
-fn open_calls(opened: &mut bool, json: &mut Writer) {
-    if !std::mem::replace(opened, true) {
-        json.open_field("tool_calls", b'[');
-    }
 }

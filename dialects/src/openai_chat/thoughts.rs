@@ -17,4 +17,5 @@ pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
         let signature = text(body, block.clone(), b"signature").or_else(|| text(body, block, b"data"));
         if signature.is_some_and(is_marked) { Fate::Goes } else { Fate::Stays }
     },
+    without_own: None,
 };

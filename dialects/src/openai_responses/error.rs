@@ -16,8 +16,8 @@ pub(super) fn code(error: &ProviderError) -> &str {
         (Some(code), _) => code,
         (None, ErrorKind::RateLimit) => "rate_limit_exceeded",
         (None, ErrorKind::Quota | ErrorKind::Billing) => "insufficient_quota",
-        (None, ErrorKind::Overloaded) => "server_is_overloaded",
         (None, ErrorKind::InvalidRequest | ErrorKind::Unprocessable | ErrorKind::TooLarge) => "invalid_prompt",
+        // Another vendor that is overloaded may not be with the next try: upon OpenAI's own word for it Codex ends the turn.
         (None, _) => "server_error",
     }
 }

@@ -3,9 +3,9 @@
 use serde_json::value::RawValue;
 
 use super::echo::{Echo, Form, Shape};
-use super::tool_name::unwrapped;
 use super::wire;
 use crate::call_id::{LONGEST_IN_ITEMS, short};
+use crate::free_text::unwrapped;
 use crate::hub::{Raw, Stop, Usage};
 use crate::json::{Writer, one_line};
 

@@ -32,6 +32,7 @@ pub(super) static PLACES: ThoughtPlaces = ThoughtPlaces {
         Some(content) => compaction::turn(item, content).map_or(Fate::Stays, Fate::Becomes),
         None => Fate::Stays,
     },
+    without_own: None,
 };
 
 /// The body without any reasoning item that holds encrypted thoughts, whoever has made them.

@@ -8,6 +8,7 @@ mod attribution;
 mod bedrock;
 mod claude;
 mod gemini;
+mod kimi;
 mod look_alikes;
 mod openai;
 mod policy;
@@ -19,6 +20,7 @@ pub(crate) use bedrock::{
 };
 pub(crate) use claude::{Claude, SamplingTaken, ThinkingMode, claude, omits_thoughts, refuses_prefill};
 pub(crate) use gemini::{Gemini, GeminiThinking, UNSIGNED, gemini};
+pub(crate) use kimi::numbers_calls;
 pub use look_alikes::{
     CallHabit, CallIds, HostFieldRule, KeyUse, LookAlike, MessageFields, OffWord, PrefillMark, ReasoningBack,
     SideOperation, SignaturePlace, SystemMessages, UsageHabit,

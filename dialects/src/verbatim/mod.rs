@@ -340,6 +340,7 @@ pub(crate) fn peek(
     let scanned = scan::watched(body, show, &mut watch);
     let mut marks = watch.seen;
     marks.models |= tops.seen.models;
+    marks.thinks = tops.seen.thinks;
     marks.acts |= tops.seen.acts || look.value(Field::Conversation).is_some();
     marks.answers = tops.seen.answers || look.value(Field::GenerationConfig).is_some();
     // The scan does not check the inside of strings. Most bodies are ASCII, which it tells.

@@ -170,7 +170,7 @@ fn each_is_sent_what_it_takes() {
         let profile = ProviderProfile { look_alike: Some(*row), fields: row.policy(), ..ProviderProfile::default() };
         let sent = |body: Bytes| {
             let seen = sluicegate_dialects::SeenMarks::of(&body);
-            let body = verbatim::fit_messages(&verbatim::fit_call_ids(&body, Some(row), seen), Some(row), seen);
+            let body = verbatim::fit_messages(&verbatim::fit_call_ids(&body, (Some(row), "m"), seen), Some(row), seen);
             match verbatim::govern(&body, &profile.fields) {
                 Ok(governed) => json!({ "body": read(&governed.body), "dropped": governed.dropped }),
                 Err(refusal) => json!({ "refused": refusal.message }),

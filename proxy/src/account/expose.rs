@@ -444,7 +444,8 @@ impl Page<'_> {
             vec![&*stat.pool, &*stat.provider, &*stat.key]
         };
         self.gauges(&names::KEY_STATE, &stats.iter().map(|stat| (named(stat), stat.state)).collect())?;
-        self.gauges(&names::KEY_INFLIGHT, &stats.iter().map(|stat| (named(stat), stat.in_flight)).collect())?;
+        let in_flight = stats.iter().filter_map(|stat| Some((named(stat), stat.in_flight?)));
+        self.gauges(&names::KEY_INFLIGHT, &in_flight.collect())?;
         let attempts = stats.iter().flat_map(|stat| {
             stat.attempts.iter().map(move |(word, count)| ([&named(stat)[..], &[*word]].concat(), *count))
         });

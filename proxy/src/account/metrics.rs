@@ -129,21 +129,21 @@ pub struct DiscoveryStat {
     pub questions: [(&'static str, u64); 2],
 }
 
-/// The facts told at a scrape of one of several keys of a provider.
+/// The facts told at a scrape of a provider's key.
 #[derive(Debug, Clone)]
 pub struct KeyStat {
     /// The pool's id.
     pub pool: Arc<str>,
     /// The provider's name in it.
     pub provider: Arc<str>,
-    /// The key's name.
+    /// The key's name; empty where it is the provider's only one.
     pub key: Arc<str>,
     /// 0: it is used; 1: it is limited, and rests; 2: it was refused, and no call has got an answer with it since.
     pub state: u64,
-    /// Attempts in flight.
-    pub in_flight: u64,
-    /// Attempts by these words.
-    pub attempts: [(&'static str, u64); 3],
+    /// Attempts in flight, of one of several.
+    pub in_flight: Option<u64>,
+    /// Attempts by these words, of one of several.
+    pub attempts: Vec<(&'static str, u64)>,
 }
 
 /// The facts told of a cache layer at a scrape.

@@ -86,7 +86,7 @@ metrics! {
     ENDPOINT_INFLIGHT = Gauge "sluicegate_endpoint_inflight_requests" ["pool", "provider", "endpoint"] "Attempts in flight at the endpoint.";
     SERVER_REQUESTS = Gauge "sluicegate_model_server_requests" ["pool", "provider", "endpoint", "state"] "Calls that a model server says it has, whoever's they are: `running` and `waiting` (`modelServer` of a provider). Not there while it says nothing.";
     SERVER_CACHE = Gauge "sluicegate_model_server_cache_usage_ratio" ["pool", "provider", "endpoint"] "The part of its KV cache that a model server says is in use.";
-    KEY_STATE = Gauge "sluicegate_provider_key_state" ["pool", "provider", "key"] "Whether one of several keys of a provider is used: 0 yes, 1 it is limited and rests, 2 it was refused and has got no answer since.";
+    KEY_STATE = Gauge "sluicegate_provider_key_state" ["pool", "provider", "key"] "Whether a key of a provider is used: 0 yes, 1 it is limited and rests (one of several), 2 it was refused and has got no answer since. Without a name it is the provider's only one.";
     KEY_INFLIGHT = Gauge "sluicegate_provider_key_inflight_requests" ["pool", "provider", "key"] "Attempts in flight with one of several keys of a provider.";
     KEY_ATTEMPTS = Counter "sluicegate_provider_key_attempts" ["pool", "provider", "key", "outcome"] "Attempts with one of several keys of a provider: all of them (`used`), and those that the provider limited (`limited`) or refused (`refused`).";
     DISCOVERED_MODELS = Gauge "sluicegate_discovered_models" ["pool", "provider"] "Models in a provider's own list (`discovery`), as it was had last.";

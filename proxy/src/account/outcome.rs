@@ -52,7 +52,7 @@ impl End {
 pub enum AttemptEnd {
     /// An answer that counts as one.
     Success = 0,
-    /// The provider found the caller at fault (4xx, save 408 and 429).
+    /// The provider found the caller at fault (4xx, save 408, 429 and what is said of a key of the gateway's).
     ClientError = 1,
     /// 429 or the dialect's own word for it.
     RateLimited = 2,
@@ -70,11 +70,13 @@ pub enum AttemptEnd {
     Cancelled = 8,
     /// The gateway could not ask: nothing is known of the provider.
     Gateway = 9,
+    /// The provider refused the gateway's own key, or its account has no money (401, 402).
+    KeyRefused = 10,
 }
 
 impl AttemptEnd {
     /// The number of them.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 11;
 
     /// Every one, in the order of its numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -88,6 +90,7 @@ impl AttemptEnd {
         Self::Malformed,
         Self::Cancelled,
         Self::Gateway,
+        Self::KeyRefused,
     ];
 
     /// The label it is counted under.
@@ -104,6 +107,7 @@ impl AttemptEnd {
             Self::Malformed => "malformed",
             Self::Cancelled => "cancelled",
             Self::Gateway => "gateway",
+            Self::KeyRefused => "key_refused",
         }
     }
 }

@@ -10,7 +10,7 @@ use http::request;
 use sluicegate_dialects::hub::ErrorKind;
 
 use crate::account::{Operation, RouteIx};
-use crate::consumer::Identified;
+use crate::consumer::{Identified, KnownConsumer};
 use crate::errors::Problem;
 use crate::jwt::JwksSource;
 use crate::models;
@@ -37,9 +37,10 @@ pub(super) async fn identify(
         return Ok(addressed);
     }
     let looked = match look(context, head) {
-        Looked::Waits(issuer) => {
+        Looked::Waits(issuers) => {
             // Boxed: hardly any call waits.
-            Box::pin(issuer.asked_once_more(ISSUER_WAIT)).await;
+            let asked = issuers.iter().map(|issuer| issuer.asked_once_more(ISSUER_WAIT));
+            Box::pin(futures_util::future::join_all(asked)).await;
             look(context, head)
         }
         looked => looked,
@@ -53,8 +54,8 @@ enum Looked {
     Known,
     /// It may not call.
     Refused(Problem),
-    /// Its issuer is being asked for the key of its token.
-    Waits(Arc<JwksSource>),
+    /// Its issuer is being asked for the key of its token, where several consumers have it each as that one says.
+    Waits(Vec<Arc<JwksSource>>),
 }
 
 impl Looked {
@@ -82,7 +83,7 @@ fn look(context: &CallContext, head: &request::Parts) -> Looked {
                 return Looked::Known;
             }
             Identified::Refused => return Looked::Refused(wrong_key()),
-            Identified::Unverifiable(issuer) => return Looked::Waits(issuer),
+            Identified::Unverifiable(issuers) => return Looked::Waits(issuers),
             Identified::Unknown => {}
         }
     }
@@ -111,6 +112,9 @@ pub(super) fn hidden(context: &CallContext, head: &request::Parts, problem: Prob
 /// There is none, or it is not for this caller; where anything is not for everyone, both are told in the same words.
 pub(super) fn permitted(call: &InboundCall) -> Result<(RouteIx, usize, &Rule), Problem> {
     let granted = permitted_model(call, call.model())?;
+    if call.others().vendors_choice && call.context.consumer().is_some_and(KnownConsumer::is_limited) {
+        return Err(unnamed());
+    }
     for other in call.others().names() {
         permitted_beside(call, other)?;
     }
@@ -207,6 +211,13 @@ fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Problem {
         .code("invalid_api_key")
         .retry(false, None)
         .taking(WWW_AUTHENTICATE, "Bearer")
+}
+
+/// Nobody here knows which models those are that a vendor chooses.
+fn unnamed() -> Problem {
+    let message = "Your key may use certain models, and this call lets its provider choose others. Name them in `fallbacks`, or as `model` and \
+                   `analysis_models` of `fusion`. GET /v1/models lists those that it may.";
+    Problem::client(ErrorKind::Permission, message).code("model_not_allowed").retry(false, None)
 }
 
 fn not_for_it(model: &str) -> Problem {

@@ -31,6 +31,7 @@ use super::failure::{self, ErrorAnswer, Failure, SaidError};
 use super::inbound::InboundCall;
 use super::open_attempt::OpenAttempt;
 use super::outgoing::{self, Outgoing};
+use super::provider_secret::ProviderSecret;
 use super::retry_policy::{self, Cooldown, Retry, RetryDecision};
 use super::stream_source::{ProviderSource, StreamSource};
 use super::stream_terms::{FirstToken, StreamTerms};
@@ -39,8 +40,8 @@ use super::times::Times;
 use super::transcoder::Transcoder;
 use super::write_buffer::WriteBuffer;
 use super::{
-    background, compress_request, error_body, foreign_thoughts, headers, provider_keys, repeat, retry_after, stored,
-    vendor_limits, weigh,
+    background, compress_request, foreign_thoughts, headers, provider_keys, repeat, retry_after, stored, vendor_limits,
+    weigh,
 };
 
 /// While a whole answer is translated it is there so many times more.
@@ -179,12 +180,19 @@ impl Attempt<'_> {
 
     /// The engine of an answer that comes in pieces, under this head.
     fn transcoder(&self, head: &HeaderMap, (dialect, usage_is_ours): (Dialect, bool)) -> Transcoder {
-        if self.call.passes() {
-            return Transcoder::passed(self.call, media_type(head) == b"text/event-stream", self.provider);
-        }
-        if self.call.is_for_rest() {
-            return Transcoder::of_rest(self.call, dialect);
-        }
+        let mut transcoder = if self.call.passes() {
+            Transcoder::passed(self.call, media_type(head) == b"text/event-stream", self.provider)
+        } else if self.call.is_for_rest() {
+            Transcoder::of_rest(self.call, dialect)
+        } else {
+            self.answers_transcoder((dialect, usage_is_ours))
+        };
+        transcoder.keep_secret(self.secret());
+        transcoder
+    }
+
+    /// That of an answer from its beginning.
+    fn answers_transcoder(&self, (dialect, usage_is_ours): (Dialect, bool)) -> Transcoder {
         let mut transcoder = Transcoder::new(self.call, (dialect, self.model(), &**self.provider), usage_is_ours);
         if self.call.is_followed() {
             transcoder.follow(self.call);
@@ -330,14 +338,17 @@ impl Attempt<'_> {
         dialect: Dialect,
         open: &mut OpenAttempt,
     ) -> Failure {
-        let (response::Parts { status, headers, .. }, body) = response.into_parts();
+        let (response::Parts { status, mut headers, .. }, body) = response.into_parts();
+        let secret = self.secret();
+        secret.leave_headers(&mut headers);
         let coding = headers::unasked_coding(&headers);
         let read = tokio::time::timeout(ERROR_TIMEOUT, self.collect(body, LARGEST_ERROR)).await;
         // What can not be read is told by its status.
         let read = read.ok().and_then(Result::ok).filter(|_| coding.is_none());
         let body = read.map(|(body, charge)| charge.hold(body)).unwrap_or_default();
-        let body = error_body::told(self.call, (self.provider, self.sent.key), &body);
-        let error = failure::read(dialect, (status, &headers), &body);
+        // As others may see it: under its caller's own names, and without what only the gateway may know.
+        let body = secret.out_of(self.call.object().map_or_else(|| body.clone(), |object| object.renamed(&body)));
+        let error = secret.out_of_error(failure::read(dialect, (status, &headers), &body));
         let decision = retry_policy::status(status, &headers, (&error, &body), &self.target.pool.retry.on);
         let is_for_anybody = self.call.operation.generates() && !self.call.is_bound();
         let decision =
@@ -382,6 +393,7 @@ impl Attempt<'_> {
 
     /// The provider said an error where its stream should begin.
     fn said(&self, open: &mut OpenAttempt, error: ProviderError) -> Failure {
+        let error = self.secret().out_of_error(error);
         let decision = self.decided(retry_policy::said(&error, &self.target.pool.retry.on), error.kind);
         self.settle_answered(open, decision, self.call.dialect().status(error.kind));
         let detail = format!("provider `{}` said an error where its answer should begin", self.provider.name);
@@ -453,6 +465,7 @@ impl Attempt<'_> {
     }
 
     fn failed(&self, open: &mut OpenAttempt, decision: RetryDecision, what: &str) -> Failure {
+        let what = self.secret().out_of_words(what.to_owned());
         self.settle(open, decision);
         // Nothing of the call has reached it.
         if decision.counts_against_circuit && decision.end == AttemptEnd::ConnectFailed {
@@ -491,9 +504,9 @@ impl Attempt<'_> {
         open.outcome(if decision.counts_against_circuit { Outcome::Failure } else { Outcome::Neutral }, now);
         // What is said of a token of before does not stand against the one that is held by now.
         if decision.cooldown != Cooldown::CredentialRefused || self.is_sent_as_held() {
-            provider_keys::rest(open, decision, now);
+            provider_keys::rest((self.provider, open), decision, now);
         }
-        open.close(decision.end);
+        open.close(decision.counted());
     }
 
     /// True if its provider is still called with what it was sent with.
@@ -512,6 +525,11 @@ impl Attempt<'_> {
         StreamTerms { context: Rc::clone(&self.call.context), idle, deadline, recorded, is_followed, is_rest }
     }
 
+    /// The thing that the provider is called with, which nobody is told.
+    fn secret(&self) -> ProviderSecret {
+        ProviderSecret::of(self.provider, self.sent.key)
+    }
+
     fn source(&self, body: UpstreamBody, mut attempt: OpenAttempt, dialect: Dialect) -> ProviderSource {
         let unseen = attempt.unseen_usage();
         let parts = self.parts(&mut attempt, dialect);
@@ -521,6 +539,7 @@ impl Attempt<'_> {
             unseen,
             parts,
             provider: Arc::clone(self.provider),
+            secret: self.secret(),
             price: self.price().cloned(),
             retry_on: self.target.pool.retry.on.clone(),
             prompt: self.call.prompt_tokens(),

@@ -3,12 +3,14 @@
 //! RFC 9110 8.4: codings are named in the order they were applied, so the last one is undone first. Claude Code sends gzip,
 //! Codex zstd.
 
-use std::io::{self, BufReader, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, ErrorKind as IoErrorKind, Read};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use brotli_decompressor::Decompressor;
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use sluicegate_dialects::hub::ErrorKind;
@@ -22,6 +24,10 @@ const TAKEN: &str = "gzip, deflate, br, zstd";
 const MOST_CODINGS: usize = 3;
 /// After so much the other calls of the worker have their turn.
 const TURN: usize = 256 << 10;
+/// The same of what is read for it: what becomes nothing takes time, too.
+const INPUT_TURN: usize = 32 << 10;
+/// So much of a body may have become nothing. Nobody compresses what becomes larger by it, but frames around nothing cost as much as others.
+const MOST_FOR_NOTHING: usize = 256 << 10;
 /// A reader looks for the end behind what it was asked for, and a full vector would grow for that.
 const PROBE: usize = 64;
 /// RFC 9659: the window that a zstd decoder for HTTP has to have; a larger one would be room that a header alone takes.
@@ -88,7 +94,8 @@ pub(super) async fn decode(
 }
 
 async fn undo(coding: Coding, body: &[u8], (memory, limit): (&Arc<Allowance>, usize)) -> Result<Bytes, Problem> {
-    let mut decoder = decoder(coding, body).map_err(|_| broken(coding))?;
+    let (ration, mut taken) = (Rc::new(Cell::new(INPUT_TURN)), INPUT_TURN);
+    let mut decoder = decoder(coding, body, &ration).map_err(|_| broken(coding))?;
     let mut charge = memory.nothing();
     let mut plain = Vec::new();
     loop {
@@ -104,11 +111,23 @@ async fn undo(coding: Coding, body: &[u8], (memory, limit): (&Arc<Allowance>, us
             let _ = charge.set(plain.capacity(), Purpose::of(plain.capacity()));
         }
         let turn = u64::try_from(room).unwrap_or(u64::MAX);
-        decoder.by_ref().take(turn).read_to_end(&mut plain).map_err(|_| broken(coding))?;
+        let read = decoder.by_ref().take(turn).read_to_end(&mut plain);
         if plain.len() > limit {
             return Err(super::intake::too_large(limit));
         }
-        if plain.len() == before {
+        let is_over = match read {
+            Ok(_) => plain.len() == before,
+            Err(error) if error.kind() == IoErrorKind::WouldBlock => {
+                if taken > plain.len() + MOST_FOR_NOTHING {
+                    return Err(for_nothing(coding));
+                }
+                ration.set(INPUT_TURN);
+                taken += INPUT_TURN;
+                false
+            }
+            Err(_) => return Err(broken(coding)),
+        };
+        if is_over {
             charge.set(plain.capacity(), Purpose::of(plain.capacity()))?;
             return Ok(charge.hold(plain.into()));
         }
@@ -116,14 +135,45 @@ async fn undo(coding: Coding, body: &[u8], (memory, limit): (&Arc<Allowance>, us
     }
 }
 
-fn decoder<'a>(coding: Coding, body: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
+/// A compressed body, read in turns: at the end of each its reader is told to come again.
+struct InTurns<'a> {
+    rest: &'a [u8],
+    room: Rc<Cell<usize>>,
+}
+
+impl BufRead for InTurns<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let (room, rest) = (self.room.get(), self.rest);
+        match rest.get(..room.min(rest.len())).unwrap_or_default() {
+            [] if !rest.is_empty() => Err(IoErrorKind::WouldBlock.into()),
+            ready => Ok(ready),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.rest = self.rest.get(amount..).unwrap_or_default();
+        self.room.set(self.room.get().saturating_sub(amount));
+    }
+}
+
+impl Read for InTurns<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+fn decoder<'a>(coding: Coding, body: &'a [u8], room: &Rc<Cell<usize>>) -> io::Result<Box<dyn Read + 'a>> {
+    let framed = is_framed(body);
+    let body = InTurns { rest: body, room: Rc::clone(room) };
     Ok(match coding {
         Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
-        Coding::Deflate if is_framed(body) => Box::new(ZlibDecoder::new(body)),
+        Coding::Deflate if framed => Box::new(ZlibDecoder::new(body)),
         Coding::Deflate => Box::new(DeflateDecoder::new(body)),
         Coding::Brotli => Box::new(Decompressor::new(body, 4096)),
         Coding::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(BufReader::new(body))?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
             Box::new(decoder)
         }
@@ -135,13 +185,22 @@ fn is_framed(body: &[u8]) -> bool {
     matches!(body, [method, flags, ..] if method & 0x0F == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31))
 }
 
-fn broken(coding: Coding) -> Problem {
-    let name = match coding {
+const fn name(coding: Coding) -> &'static str {
+    match coding {
         Coding::Gzip => "gzip",
         Coding::Deflate => "deflate",
         Coding::Brotli => "br",
         Coding::Zstd => "zstd",
-    };
+    }
+}
+
+fn for_nothing(coding: Coding) -> Problem {
+    let name = name(coding);
+    Problem::client(ErrorKind::InvalidRequest, format!("The request body is far larger in {name} than it is without."))
+}
+
+fn broken(coding: Coding) -> Problem {
+    let name = name(coding);
     Problem::client(ErrorKind::InvalidRequest, format!("The request body is not whole and valid {name}."))
 }
 
@@ -231,6 +290,30 @@ mod tests {
             encoder.finish().unwrap()
         };
         assert_eq!(plain("zstd", &large, 1 << 30).await, Err(ErrorKind::InvalidRequest));
+    }
+
+    #[tokio::test]
+    async fn what_becomes_nothing_is_read_in_turns_and_not_for_ever() {
+        // Noise is as long as what becomes of it, and longer than a turn.
+        let next =
+            |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+        let numbers = std::iter::successors(Some(1_u64), next).take(200_000);
+        let noise = numbers.map(|number| number.to_be_bytes()[0]).collect::<Vec<_>>();
+        for (coding, body) in [
+            ("gzip", gzip(&noise)),
+            ("deflate", zlib(&noise)),
+            ("deflate", raw(&noise)),
+            ("zstd", zstd::stream::encode_all(noise.as_slice(), 3).unwrap()),
+            ("gzip", noise.chunks(64 << 10).map(gzip).collect::<Vec<_>>().concat()),
+            ("gzip", [gzip(b"").repeat(5_000), gzip(&noise)].concat()),
+        ] {
+            assert!(body.len() > 2 * INPUT_TURN, "{coding}");
+            assert!(plain(coding, &body, 1 << 20).await.unwrap() == noise, "{coding}");
+        }
+        let empty_blocks = [[0, 0, 0, 0xff, 0xff].repeat(100_000), raw(PLAIN)].concat();
+        for (coding, body) in [("gzip", [gzip(b"").repeat(20_000), gzip(PLAIN)].concat()), ("deflate", empty_blocks)] {
+            assert_eq!(plain(coding, &body, 1 << 20).await, Err(ErrorKind::InvalidRequest), "{coding}");
+        }
     }
 
     #[tokio::test]

@@ -79,6 +79,21 @@ pub(super) fn last_event(text: &[u8]) -> usize {
     begins.max().unwrap_or_default()
 }
 
+/// The beginning of the last of these whole messages of a binary event stream, each of which begins with its length.
+pub(super) fn last_message(messages: &[u8]) -> usize {
+    let mut begins = 0;
+    loop {
+        let length =
+            messages.get(begins..).and_then(|rest| rest.first_chunk()).map(|length| u32::from_be_bytes(*length));
+        let next =
+            length.and_then(|length| begins.checked_add(usize::try_from(length).ok().filter(|length| *length > 0)?));
+        match next.filter(|next| *next < messages.len()) {
+            Some(next) => begins = next,
+            None => return begins,
+        }
+    }
+}
+
 /// These bytes event by event; the last may not be whole.
 pub(super) fn events(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
     std::iter::from_fn(move || {
@@ -135,6 +150,18 @@ mod tests {
             ("data: 1\r\rdata: 2\r\r", "data: 2\r\r"),
         ] {
             assert_eq!(&text[last_event(text.as_bytes())..], last, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_message_begins_where_the_one_before_ends() {
+        let message = |length: u32| [&length.to_be_bytes()[..], &vec![7; length as usize - 4]].concat();
+        for (messages, last) in [(vec![], 0), (vec![16], 0), (vec![16, 300, 20], 316)] {
+            let bytes = messages.into_iter().flat_map(message).collect::<Vec<_>>();
+            assert_eq!(last_message(&bytes), last);
+        }
+        for odd in [&[0; 9][..], &[255; 9], &[0, 0, 0, 4, 0, 0, 0, 4]] {
+            assert!(last_message(odd) <= odd.len());
         }
     }
 

@@ -1,7 +1,7 @@
 //! The life of one call: `handle` is its table of contents.
 //!
 //! `caller` and `intake` read it, `inbound` is what was read, `route` finds the rule, `cache_lookup` asks the cache, `coalesce` lets identical calls share one answer, `places` waits for a place among those that are worked on, `failover` is
-//! the only loop (with `plan`, `turn`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `times`, `repeat`, `retry_policy`, `retry_after`, `failure`, `nobody` and `count` in it),
+//! the only loop (with `plan`, `turn`, `fallback`, `room`, `affinity`, `weigh`, `hedge`, `output_limit`, `suspects`, `outgoing`, `headers`, `attempt`, `times`, `repeat`, `retry_policy`, `retry_after`, `failure`, `nobody` and `count` in it; `provider_secret` keeps its credential out of what a provider says of errors),
 //! `mirror` sends copies, `stored` (with `stored_call`) is about answers that a provider keeps (`sealed_stream` seals their ids in a stream), `stored_exchange` (with `stored_object`) is for calls that ask for those by their ids (`background` counts those that were not ready before), `referenced_items` for items that are named so, `named_path` for what passes because a rule names its path,
 //! `answer_stream` and `transcoder` (with `verbatim_stream` and `translated_stream`) are the way back of a stream (`stream_source` is where it comes from, `stream_terms` what it is given and gives, `resume` and `continuation` let one that breaks go on elsewhere), `pending` a stream before its first token,
 //! `whole_answer` reads a whole one, `part_prices` prices what several models had a part in (`passed` and `passed_stream` are for what is no conversation), `reply` puts the answer together and `response_body` is its body.
@@ -32,7 +32,7 @@ mod context;
 mod continuation;
 mod cors;
 mod count;
-mod error_body;
+mod custom_tools;
 mod event_tail;
 mod exchange;
 mod failover;
@@ -68,6 +68,7 @@ mod places;
 mod plan;
 mod prompt_size;
 mod provider_keys;
+mod provider_secret;
 mod referenced_items;
 mod repeat;
 mod reply;

@@ -7,7 +7,7 @@ use sluicegate_dialects::vendors::FieldAction;
 use sluicegate_dialects::verbatim::{
     self, AtHost, Edit, Envelope, Enveloped, Field, Governed, LabelPlace, NestedSetting, REQUEST_METADATA_HEADER,
 };
-use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SeenMarks, SettingsWithin};
+use sluicegate_dialects::{Dialect, Encoded, ProviderProfile, Refusal, SeenMarks, SettingsWithin, repeated_calls};
 
 use crate::api::named_paths;
 use crate::api::profiles::Offer;
@@ -16,6 +16,7 @@ use crate::identity::token::CloudCredential;
 use crate::state::{Credential, OfferAt, Provider, RouteTarget};
 
 use super::betas::{self, ANTHROPIC_BETA, Betas};
+use super::custom_tools;
 use super::failure::Failure;
 use super::foreign_thoughts;
 use super::headers;
@@ -165,6 +166,7 @@ fn in_its_words(
     let dialect = at.offer.dialect;
     let Spliced { body, usage_is_ours, clamped } = spliced(call, (model, at.offer), provider);
     let body = call.files().map_or_else(|| Ok(body.clone()), |files| files.named_as_kept(&body))?;
+    let body = custom_tools::as_functions(body, call, provider);
     // Whoever speaks to the same host knows what it takes.
     let host = envelope.filter(|host| call.envelope != Some(*host));
     let betas = betas::told(&call.headers, &provider.betas, host)?;
@@ -266,6 +268,7 @@ fn translated(call: &InboundCall, (dialect, model): (Dialect, &str), provider: &
     call.with_neutral(|neutral, names| {
         model.clone_into(&mut neutral.model);
         names.fit(neutral, dialect.habits().tool_names);
+        repeated_calls::tell_repeated_apart(&mut neutral.messages);
         // The ledger wants it, whatever the caller wants.
         neutral.stream_usage = true;
         // Where the path says it, the body does not.
@@ -344,7 +347,7 @@ fn enveloped(body: &Bytes, (call, model): (&InboundCall, &str), to: Option<Envel
 /// The body with call ids, arguments, schemas and a form that the provider takes and thoughts that it demands, under its policy for fields.
 fn governed(body: &Bytes, (provider, model): (&Provider, &str), seen: SeenMarks) -> Result<Governed, Refusal> {
     let row = provider.defaults.look_alike.as_ref();
-    let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, row, seen), row);
+    let body = verbatim::fill_thoughts(&verbatim::fit_call_ids(body, (row, model), seen), row);
     let body = verbatim::fit_arguments(&verbatim::fit_schemas(&body, row, model), row);
     let body = verbatim::fit_messages(&verbatim::sign_calls(&body, row, model), row, seen);
     let policy = &provider.defaults.fields;

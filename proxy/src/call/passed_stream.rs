@@ -1,6 +1,7 @@
 //! An answer that passes piece by piece and is no conversation: sound, a text, or events of which only the usage is read.
 
 use bytes::Bytes;
+use memchr::memmem;
 use sluicegate_config::PicoUsd;
 use sluicegate_dialects::hub::{ProviderError, Usage};
 use sluicegate_dialects::side::{self, SideOutput};
@@ -10,7 +11,9 @@ use sluicegate_dialects::{Dialect, StreamOptions};
 use crate::state::Provider;
 
 use super::batch_usage::BatchUsage;
+use super::event_tail::{EventTail, ends_event};
 use super::inbound::InboundCall;
+use super::provider_secret::ProviderSecret;
 use super::sealed_stream::SealedStream;
 use super::stored_object::StoredObject;
 use super::write_buffer::WriteBuffer;
@@ -35,6 +38,12 @@ pub(super) struct PassedStream {
     batch: Option<BatchUsage>,
     /// The engine that seals the ids in its events, where it tells of what was answered before. Its usage is none.
     sealed: Option<SealedStream>,
+    /// The beginning of an event whose end is still to come: it may turn out to be an error.
+    tail: EventTail,
+    /// True if the beginning of an event has passed, as it was too long to be held, and its end has not.
+    amid: bool,
+    /// The thing that the provider is called with, which no error tells.
+    secret: ProviderSecret,
 }
 
 impl PassedStream {
@@ -52,7 +61,15 @@ impl PassedStream {
             batch: call.object().and_then(|object| object.usage(call.dialect(), provider)),
             is_free: call.object().is_some(),
             sealed: call.object().and_then(StoredObject::sealed_stream),
+            tail: EventTail::default(),
+            amid: false,
+            secret: ProviderSecret::default(),
         }
+    }
+
+    /// Takes from the provider's errors what that is called with.
+    pub(super) fn keep_secret(&mut self, secret: ProviderSecret) {
+        self.secret = secret;
     }
 
     /// The provider's next bytes with sealed ids in them, where it has any.
@@ -81,12 +98,27 @@ impl PassedStream {
                 }
                 Ok(())
             });
+            if let Some(whole) = self.tail.pass(data) {
+                self.give(whole, out);
+            }
+            return;
         }
         out.push(data);
     }
 
+    /// Gives events, an error among them without the provider's secret.
+    fn give(&mut self, events: Bytes, out: &mut WriteBuffer) {
+        self.amid = !ends_event(&events);
+        let may_fail = memmem::find(&events, b"error").is_some();
+        out.push(if may_fail { self.secret.out_of(events) } else { events });
+    }
+
     /// It has come whole.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, out: &mut WriteBuffer) {
+        let rest = self.tail.take();
+        if !rest.is_empty() {
+            self.give(rest, out);
+        }
         self.began |= self.may_be_empty;
         self.batch.iter_mut().for_each(BatchUsage::finish);
     }
@@ -121,12 +153,14 @@ impl PassedStream {
     pub(super) fn held(&self) -> usize {
         self.batch.as_ref().map_or(0, BatchUsage::held)
             + self.events.as_ref().map_or(0, SseDecoder::held)
+            + self.tail.held()
             + self.sealed.as_ref().map_or(0, SealedStream::held)
     }
 
     /// Adds an error event; `false`: there is no place for one.
     pub(super) fn write_error(&self, error: &ProviderError, out: &mut WriteBuffer) -> bool {
-        let between = self.events.as_ref().is_some_and(SseDecoder::at_boundary);
+        // What is held of an event is none.
+        let between = self.events.is_some() && !self.amid;
         if between {
             self.dialect.stream_encoder(StreamOptions::default()).error(error, out.rest());
         }

@@ -79,27 +79,44 @@ impl KeyTurns {
     /// The provider gave an answer: its keys that were refused before were refused for themselves.
     pub(super) fn answered(&mut self, provider: &Provider, now: Instant) {
         for suspect in self.suspects.drain(..) {
-            let Some(key) = provider.keys.iter().find(|key| Arc::ptr_eq(&key.live, &suspect)) else { continue };
-            if key.live.rest(now) {
-                let (provider, key) = (&provider.name, &key.name);
-                tracing::warn!(provider, %key, "a provider refuses one of its keys: the others are used, and it is tried again later");
+            if suspect.rest(now) {
+                tell_refused(provider, &suspect);
             }
         }
     }
 }
 
+/// The log tells of one of a provider's keys that is refused.
+fn tell_refused(provider: &Provider, key: &Arc<LiveKey>) {
+    if let Some(key) = provider.keys.iter().find(|known| Arc::ptr_eq(&known.live, key)) {
+        let (provider, key) = (&provider.name, &key.name);
+        tracing::warn!(provider, %key, "a provider refuses one of its keys: the others are used, and it is tried again later");
+    }
+}
+
 /// The key that an attempt was sent with rests for what its decision says of a key, its endpoint for all else.
-pub(super) fn rest(open: &OpenAttempt, decision: RetryDecision, now: Instant) {
+pub(super) fn rest((provider, open): (&Provider, &OpenAttempt), decision: RetryDecision, now: Instant) {
     let is_limited = decision.end == AttemptEnd::RateLimited;
     let endpoint = open.endpoint();
     match (decision.cooldown, open.key()) {
         (Cooldown::None, _) => {}
         (Cooldown::Requested(pause), Some(key)) if is_limited => key.cool_down(now + pause),
         (Cooldown::Guessed(pause), Some(key)) if is_limited => key.guess_cooldown(now + pause),
-        (Cooldown::CredentialRefused, Some(key)) => key.refuse(now),
+        (Cooldown::CredentialRefused, Some(key)) => {
+            if key.refuse(now) {
+                tell_refused(provider, key);
+            }
+        }
         (Cooldown::Requested(pause), _) => endpoint.cool_down(now + pause),
         (Cooldown::Guessed(pause), _) => endpoint.guess_cooldown(now + pause),
-        (Cooldown::CredentialRefused, None) => endpoint.credential_refused(now),
+        (Cooldown::CredentialRefused, None) => {
+            let was_refused = endpoint.refuses_credential();
+            endpoint.credential_refused(now);
+            if !was_refused && endpoint.refuses_credential() {
+                let (provider, endpoint) = (&provider.name, &provider.address);
+                tracing::warn!(provider, %endpoint, "a provider refuses its key: others go first, and it is tried again later");
+            }
+        }
     }
 }
 

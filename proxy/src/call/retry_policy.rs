@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 pub(super) struct RetryDecision {
     /// The place where another attempt is worth it.
     pub(super) retry: Retry,
-    /// The end that the attempt is counted with.
+    /// The end of the attempt, by what it says to the caller.
     pub(super) end: AttemptEnd,
     /// True if it counts against the endpoint's circuit.
     pub(super) counts_against_circuit: bool,
@@ -37,6 +37,14 @@ impl RetryDecision {
     pub(super) const fn of_ring(self, is_callers: bool) -> Self {
         let end = if is_callers { AttemptEnd::ClientError } else { AttemptEnd::ServerError };
         Self { retry: Retry::No, end, counts_against_circuit: false, cooldown: Cooldown::None }
+    }
+
+    /// The end that the attempt is counted with: that a key of the gateway's is refused is no mistake of the caller's.
+    pub(super) const fn counted(&self) -> AttemptEnd {
+        match (self.end, self.cooldown) {
+            (AttemptEnd::ClientError, Cooldown::CredentialRefused) => AttemptEnd::KeyRefused,
+            (end, _) => end,
+        }
     }
 
     /// True if another key of the same provider may do better: this one is limited or refused.
@@ -425,6 +433,8 @@ mod tests {
         for (code, body) in [(401, ""), (402, ""), (429, quota)] {
             let judged = of(code, &HeaderMap::new(), body);
             assert_eq!((judged.retry, judged.cooldown), (Retry::OtherEndpoint, Cooldown::CredentialRefused), "{code}");
+            let counted = if code == 429 { AttemptEnd::RateLimited } else { AttemptEnd::KeyRefused };
+            assert_eq!(judged.counted(), counted, "{code}");
         }
     }
 

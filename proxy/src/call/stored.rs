@@ -17,6 +17,7 @@ use crate::redis::Unanswered;
 use crate::sealing::{IdOwner, SealedId};
 use crate::state::{Provider, Rule, TargetRef};
 
+use super::custom_tools;
 use super::exchange::{Exchange, Whole};
 use super::inbound::InboundCall;
 use super::sealed_stream::{Keep, SealedStream};
@@ -90,6 +91,7 @@ impl InboundCall {
         let stored = self.stored().filter(|_| self.owner_of_answer().is_some());
         let thinks_in_content = provider.defaults.look_alike.is_some_and(|row| row.thinks_in_content());
         let flat = if thinks_in_content { flat_content(body) } else { body.clone() };
+        let flat = custom_tools::calls(self, provider).map_or_else(|| flat.clone(), |calls| calls.whole(&flat));
         let body = named_files::sealed(self, &self.dialect().kin_answer(&flat, spoken), provider);
         stored.map_or_else(|| body.clone(), |stored| stored.sealed_answer(&body, provider.stands_for))
     }

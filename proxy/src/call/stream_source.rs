@@ -19,6 +19,7 @@ use crate::upstream::UpstreamBody;
 
 use super::open_attempt::OpenAttempt;
 use super::part_prices::PartPrices;
+use super::provider_secret::ProviderSecret;
 use super::retry_policy;
 use super::transcoder::Transcoder;
 
@@ -39,6 +40,8 @@ pub(super) struct ProviderSource {
     /// The handle, which is also what meters the stream.
     pub(super) attempt: OpenAttempt,
     pub(super) provider: Arc<Provider>,
+    /// The thing that it is called with.
+    pub(super) secret: ProviderSecret,
     pub(super) price: Option<Arc<Price>>,
     pub(super) retry_on: RetryOn,
     /// The tokens of the prompt, roughly: for a stream that ends before its provider says them.
@@ -106,6 +109,14 @@ impl StreamSource {
         match self {
             Self::Provider(source) => format!("The answer of provider `{}` broke off: {what}.", source.provider.name),
             Self::Flight(_) | Self::Kept(_) => format!("The answer broke off: {what}."),
+        }
+    }
+
+    /// The words for a fault of it, without the provider's secret.
+    pub(super) fn wrong(&self, what: String) -> String {
+        match self {
+            Self::Provider(source) => source.secret.out_of_words(what),
+            Self::Flight(_) | Self::Kept(_) => what,
         }
     }
 

@@ -11,9 +11,11 @@ use sluicegate_dialects::{AnsweredBy, Dialect, Reframer, RepeatedBeginning, Stre
 use crate::cache::Recorder;
 use crate::state::Provider;
 
+use super::custom_tools;
 use super::event_tail::{EventTail, ends_event};
 use super::inbound::InboundCall;
 use super::passed_stream::PassedStream;
+use super::provider_secret::ProviderSecret;
 use super::sealed_stream::{Keep, SealedStream};
 use super::translated_stream::{RestSoFar, Translated, fill};
 use super::verbatim_stream::{Shadowed, Verbatim};
@@ -95,6 +97,9 @@ impl Transcoder {
         {
             transcoder.flat = Some(Box::default());
         }
+        if let Self::Verbatim(transcoder) = &mut passes {
+            transcoder.custom = custom_tools::calls(call, provider).map(Box::new);
+        }
         passes
     }
 
@@ -126,6 +131,7 @@ impl Transcoder {
             keep: None,
             followed: None,
             gathered: None,
+            secret: ProviderSecret::default(),
         }
     }
 
@@ -170,7 +176,7 @@ impl Transcoder {
 
     /// The rest of an answer that was told whole, in the caller's dialect.
     pub(super) fn rest_of_whole(call: &InboundCall) -> RestSoFar {
-        RestSoFar { decoder: call.dialect().stream_decoder(), events: Vec::new() }
+        RestSoFar { decoder: call.dialect().stream_decoder(), events: Vec::new(), secret: ProviderSecret::default() }
     }
 
     /// Goes on with the rest of the answer. `asked`: whoever gives it was asked to go on; `before`: what was used until here.
@@ -240,8 +246,10 @@ impl Transcoder {
             raw,
             reframer: reframer.map(Box::new),
             flat: None,
+            custom: None,
             sealed: None,
             shadow: None,
+            secret: ProviderSecret::default(),
         }))
     }
 
@@ -270,12 +278,7 @@ impl Transcoder {
         if let Some(sealed) = &mut transcoder.sealed {
             return (sealed.pass(data), Ok(()));
         }
-        if let Some(flat) = &mut transcoder.flat {
-            let mut out = Vec::with_capacity(data.len());
-            flat.push(&data, &mut out);
-            return (out.into(), Ok(()));
-        }
-        let Some(reframer) = &mut transcoder.reframer else { return (data, Ok(())) };
+        let Some(reframer) = &mut transcoder.reframer else { return (transcoder.as_clients_know(data, false), Ok(())) };
         let mut out = Vec::with_capacity(data.len() * 2);
         let read = reframer.push(&data, &mut out).map_err(|error| error.message);
         (out.into(), read)
@@ -289,14 +292,25 @@ impl Transcoder {
         let Self::Verbatim(transcoder) = self else { return Bytes::new() };
         let mut out = Vec::new();
         transcoder.reframer.iter_mut().for_each(|reframer| reframer.finish(&mut out));
-        transcoder.flat.iter_mut().for_each(|flat| flat.finish(&mut out));
-        transcoder.sealed.as_mut().map_or_else(|| out.into(), |sealed| sealed.rest())
+        if let Some(sealed) = &mut transcoder.sealed {
+            return sealed.rest();
+        }
+        transcoder.as_clients_know(out.into(), true)
     }
 
     /// Seals the ids in a stream that passes.
     pub(super) fn seal(&mut self, sealed: Option<Box<SealedStream>>) {
         if let Self::Verbatim(transcoder) = self {
             transcoder.sealed = sealed;
+        }
+    }
+
+    /// Takes from the provider's errors what that is called with.
+    pub(super) fn keep_secret(&mut self, secret: ProviderSecret) {
+        match self {
+            Self::Verbatim(transcoder) => transcoder.secret = secret,
+            Self::Translated(transcoder) => transcoder.secret = secret,
+            Self::Passed(stream) => stream.keep_secret(secret),
         }
     }
 
@@ -382,7 +396,7 @@ impl Transcoder {
             }
             // HTTP's own end is all that says it.
             Self::Passed(stream) => {
-                stream.finish();
+                stream.finish(out);
                 Ok(stream.began())
             }
         }
@@ -531,7 +545,8 @@ impl Transcoder {
         match self {
             Self::Verbatim(transcoder) => {
                 let reframed = transcoder.reframer.as_ref().map_or(0, |reframer| reframer.held())
-                    + transcoder.flat.as_ref().map_or(0, |flat| flat.held());
+                    + transcoder.flat.as_ref().map_or(0, |flat| flat.held())
+                    + transcoder.custom.as_ref().map_or(0, |custom| custom.held());
                 let sealed = transcoder.sealed.as_ref().map_or(0, |sealed| sealed.held());
                 let shadow = transcoder.shadow.as_ref().map_or(0, |shadowed| shadowed.held());
                 transcoder.observer.held() + transcoder.tail.held() + reframed + sealed + shadow

@@ -8,6 +8,7 @@ use sluicegate_dialects::{RepeatedBeginning, SignatureMark, StreamDecoder, Strea
 
 use crate::cache::Recorder;
 
+use super::provider_secret::ProviderSecret;
 use super::sealed_stream::{Keep, last_answer};
 use super::write_buffer::WriteBuffer;
 
@@ -46,6 +47,8 @@ pub(super) struct Translated {
     pub(super) followed: Option<Box<FollowedAnswer>>,
     /// The events themselves, where they are the rest of an answer: whoever tells that writes them.
     pub(super) gathered: Option<Vec<Event>>,
+    /// The thing that its provider is called with, which no error tells.
+    pub(super) secret: ProviderSecret,
 }
 
 /// An answer that somebody else may have to go on with, or does.
@@ -62,6 +65,8 @@ pub(super) struct FollowedAnswer {
 pub(super) struct RestSoFar {
     pub(super) decoder: StreamDecoder,
     pub(super) events: Vec<Event>,
+    /// The thing that whoever gives it is called with.
+    pub(super) secret: ProviderSecret,
 }
 
 pub(super) fn fill(empty: &mut String, text: &str) {
@@ -88,6 +93,9 @@ impl Translated {
             events = sifted;
         }
         for event in &mut events {
+            if let Event::Error(error) = event {
+                *error = self.secret.out_of_error(error.clone());
+            }
             if let Event::PartStart { kind: PartKind::ToolCall { name, .. }, .. } = event {
                 self.tools.give_back(name);
             }
@@ -161,7 +169,7 @@ impl Translated {
     pub(super) fn take_rest(&mut self, another: StreamDecoder) -> Option<RestSoFar> {
         let events = self.gathered.take()?;
         let decoder = std::mem::replace(&mut self.decoder, another);
-        Some(RestSoFar { decoder, events })
+        Some(RestSoFar { decoder, events, secret: std::mem::take(&mut self.secret) })
     }
 
     /// One that stands behind a stream that has passed.
@@ -178,8 +186,8 @@ impl Translated {
 
     /// Goes on with the rest of the answer.
     pub(super) fn go_on(&mut self, rest: RestSoFar, asked: bool, before: Option<Usage>) {
-        let RestSoFar { decoder, events } = rest;
-        (self.decoder, self.events) = (decoder, events);
+        let RestSoFar { decoder, events, secret } = rest;
+        (self.decoder, self.events, self.secret) = (decoder, events, secret);
         if let Some(followed) = &mut self.followed {
             followed.rest = Some(RestOfAnswer::new(&followed.said, asked, before));
             followed.holds_error = false;

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use sluicegate_dialects::hub::ProviderError;
 use sluicegate_dialects::observe::StreamObserver;
-use sluicegate_dialects::{Dialect, FlatContent, Reframer, StreamEncoder, StreamOptions, StreamShadow};
+use sluicegate_dialects::{CustomCalls, Dialect, FlatContent, Reframer, StreamEncoder, StreamOptions, StreamShadow};
 
-use super::event_tail::{EventTail, ends_event, events, last_event};
+use super::event_tail::{EventTail, ends_event, events, last_event, last_message};
+use super::provider_secret::ProviderSecret;
 use super::sealed_stream::SealedStream;
 use super::write_buffer::WriteBuffer;
 
@@ -26,10 +27,14 @@ pub(super) struct Verbatim {
     pub(super) reframer: Option<Box<Reframer>>,
     /// The engine that makes text of content, where the provider says a list of pieces.
     pub(super) flat: Option<Box<FlatContent>>,
+    /// The engine that tells calls of custom tools, where the provider knows functions only.
+    pub(super) custom: Option<Box<CustomCalls>>,
     /// The engine that seals the ids in them, where they are sealed.
     pub(super) sealed: Option<Box<SealedStream>>,
     /// The shadow of what passes, where somebody else may have to go on with it.
     pub(super) shadow: Option<Box<Shadowed>>,
+    /// The thing that the provider is called with, which no error tells.
+    pub(super) secret: ProviderSecret,
 }
 
 /// The shadow of a stream that passes.
@@ -49,6 +54,28 @@ impl Shadowed {
 }
 
 impl Verbatim {
+    /// The provider's next bytes as its caller's clients know them; `is_end`: what was held of them, too.
+    pub(super) fn as_clients_know(&mut self, data: Bytes, is_end: bool) -> Bytes {
+        let data = match &mut self.flat {
+            Some(flat) => {
+                let mut out = Vec::with_capacity(data.len());
+                flat.push(&data, &mut out);
+                if is_end {
+                    flat.finish(&mut out);
+                }
+                out.into()
+            }
+            None => data,
+        };
+        let Some(custom) = &mut self.custom else { return data };
+        let mut out = Vec::with_capacity(data.len());
+        custom.push(&data, &mut out);
+        if is_end {
+            custom.finish(&mut out);
+        }
+        out.into()
+    }
+
     pub(super) fn feed(&mut self, data: Bytes, out: &mut WriteBuffer) {
         match &mut self.shadow {
             None => self.pass(data, out),
@@ -100,10 +127,20 @@ impl Verbatim {
 
     /// Tells the error that was held.
     pub(super) fn tell_held_error(&mut self, out: &mut WriteBuffer) {
-        if let Some(error) = self.observer.error() {
+        if let Some(error) = self.error() {
             let mut encoder = self.rest(self.observer.number());
-            encoder.error(error, out.rest());
+            encoder.error(&error, out.rest());
         }
+    }
+
+    /// The error that its provider has said, as callers may be told it.
+    fn error(&self) -> Option<ProviderError> {
+        self.observer.error().map(|error| self.secret.out_of_error(error.clone()))
+    }
+
+    /// Whole events: where an error is among them, without the provider's secret.
+    fn told(&self, events: Bytes) -> Bytes {
+        if self.observer.errored() { self.secret.out_of(events) } else { events }
     }
 
     fn pass(&mut self, data: Bytes, out: &mut WriteBuffer) {
@@ -117,13 +154,14 @@ impl Verbatim {
         self.give(out);
         if self.observer.is_over() {
             // At most the last line end of its last event is not here.
-            out.push(self.tail.take());
+            let rest = self.tail.take();
+            out.push(self.told(rest));
         }
     }
 
     /// The last event says that the prompt does not fit: where its words are not those that agents act on, it is told in them.
     fn retell(&mut self, out: &mut WriteBuffer) {
-        let Some(error) = self.observer.error().filter(|_| !self.amid) else { return };
+        let Some(error) = self.error().filter(|_| !self.amid) else { return };
         let mut held = self.tail.take().to_vec();
         self.pieces.drain(..).for_each(|piece| held.extend_from_slice(&piece));
         let event = last_event(&held);
@@ -133,8 +171,25 @@ impl Verbatim {
             return;
         }
         let mut encoder = self.rest(self.observer.number());
-        out.push(Bytes::copy_from_slice(before));
-        encoder.error(error, out.rest());
+        out.push(self.told(Bytes::copy_from_slice(before)));
+        encoder.error(&error, out.rest());
+    }
+
+    /// An error in the last event of what is no text: it goes out without the provider's secret. A binary message is told anew then, as
+    /// its sums are of every byte.
+    fn retell_raw(&mut self, error: &ProviderError, out: &mut WriteBuffer) {
+        let mut held = Vec::new();
+        self.pieces.drain(..).for_each(|piece| held.extend_from_slice(&piece));
+        if self.array {
+            return out.push(self.secret.out_of(held.into()));
+        }
+        let message = held.split_off(last_message(&held));
+        let tells = self.observer.error() != Some(error) || self.secret.is_in(&message);
+        out.push(held.into());
+        match tells {
+            true => self.rest(self.observer.number()).error(error, out.rest()),
+            false => out.push(message.into()),
+        }
     }
 
     /// A writer of what is said in the provider's place, whose first event has this number.
@@ -146,6 +201,9 @@ impl Verbatim {
     }
 
     fn give(&mut self, out: &mut WriteBuffer) {
+        if let Some(error) = self.error().filter(|_| self.raw) {
+            self.retell_raw(&error, out);
+        }
         let mut pieces = std::mem::take(&mut self.pieces);
         if self.raw {
             self.amid = self.observer.is_amid();
@@ -153,9 +211,10 @@ impl Verbatim {
             self.pieces = pieces;
             return;
         }
-        for whole in pieces.drain(..).filter_map(|piece| self.tail.pass(piece)) {
+        for piece in pieces.drain(..) {
+            let Some(whole) = self.tail.pass(piece) else { continue };
             self.amid = !ends_event(&whole);
-            out.push(whole);
+            out.push(self.told(whole));
         }
         self.pieces = pieces;
     }
@@ -172,7 +231,8 @@ impl Verbatim {
             self.complete(out);
         } else if whole {
             // The last event lacks its empty line: clients take it all the same.
-            out.push(self.tail.take());
+            let rest = self.tail.take();
+            out.push(self.told(rest));
         }
         whole
     }
@@ -200,6 +260,7 @@ fn data_of(event: &[u8]) -> Vec<u8> {
 mod tests {
     use sluicegate_dialects::observe::ObserverMode;
 
+    use super::super::provider_secret;
     use super::*;
 
     fn transcoder(dialect: Dialect) -> Verbatim {
@@ -213,8 +274,10 @@ mod tests {
             raw: false,
             reframer: None,
             flat: None,
+            custom: None,
             sealed: None,
             shadow: None,
+            secret: ProviderSecret::default(),
         }
     }
 
@@ -231,6 +294,49 @@ mod tests {
             assert!(transcoder.finish(&mut out));
             assert_eq!([first, out.take()].concat(), text);
         }
+    }
+
+    #[test]
+    fn no_error_tells_its_providers_secret_however_it_is_cut() {
+        const KEY: &str = "sk-secret-of-provider";
+        let array = Dialect::Gemini;
+        let text = r#"[{"candidates":[{"content":{"parts":[{"text":"one"}]}}]},
+{"error":{"code":500,"message":"KEY, \u0073k-secret-of-provider","status":"INTERNAL"}}"#;
+        let converse = {
+            let mut said = Vec::new();
+            let mut encoder = Dialect::BedrockConverse.stream_encoder(StreamOptions::default());
+            let start = sluicegate_dialects::hub::Event::Start { id: "i".into(), model: "m".into(), created: None };
+            encoder.push(&start, &mut said);
+            encoder.error(&error(format!("bad {KEY}")), &mut said);
+            said
+        };
+        let events = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\ndata: {\"error\":{\"message\":\"KEY\",\"code\":\"KEY\"}}\n\n";
+        for (dialect, said, raw) in [
+            (Dialect::OpenAiChat, events.replace("KEY", KEY).into_bytes(), false),
+            (array, text.replace("KEY", KEY).into_bytes(), true),
+            (Dialect::BedrockConverse, converse, true),
+        ] {
+            for size in [1, 2, 7, 30, said.len()] {
+                let mode = if raw { ObserverMode::HoldEvents } else { ObserverMode::Watch };
+                let secret = provider_secret::tests::secret("Bearer sk-secret-of-provider");
+                let observer = dialect.observer(mode);
+                let is_array = dialect == array;
+                let mut transcoder = Verbatim { observer, array: is_array, raw, secret, ..transcoder(dialect) };
+                let mut out = WriteBuffer::default();
+                said.chunks(size).for_each(|piece| transcoder.feed(Bytes::copy_from_slice(piece), &mut out));
+                transcoder.finish(&mut out);
+                let told = out.take();
+                let shown = String::from_utf8_lossy(&told);
+                assert!(shown.contains("***") && !shown.contains("ecret-of-provider"), "{size}: {shown}");
+                let mut again = dialect.observer(mode);
+                assert!(again.push(&told).is_some() && again.errored(), "{size}: {shown}");
+            }
+        }
+    }
+
+    fn error(message: String) -> ProviderError {
+        let kind = sluicegate_dialects::hub::ErrorKind::Unavailable;
+        ProviderError { kind, message, r#type: None, code: None, param: None }
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub(crate) enum Identified {
     Known(Arc<KnownConsumer>, Option<Arc<str>>),
     /// A consumer whose key or token is not good, or no longer.
     Refused,
-    /// Whoever the token is of: the key that it names is none that has been had from its issuer yet, here.
-    Unverifiable(Arc<JwksSource>),
+    /// Whoever the token is of: the key that it names is none that has been had from its issuer yet, here, by one of these.
+    Unverifiable(Vec<Arc<JwksSource>>),
     /// Nobody that is known.
     Unknown,
 }

@@ -9,7 +9,7 @@ use sluicegate_config::{Consumer, ConsumerJwt};
 use super::identified::Identified;
 use super::known::KnownConsumer;
 use super::subjects::Subjects;
-use crate::jwt::{JwksKeeper, JwksSource, KeySet, TokenRules, is_too_long, seconds, untrusted};
+use crate::jwt::{Claims, JwksKeeper, JwksSource, KeySet, TokenRules, is_too_long, seconds, untrusted};
 use crate::limit::SharedLimits;
 use crate::persistent::{OrderedMap, PersistentMap};
 
@@ -34,6 +34,14 @@ struct Verified {
     keys: Arc<KeySet>,
     /// It is not good any longer, in seconds since 1970.
     until: i64,
+}
+
+/// The reason why a token is not of a consumer that it would be of.
+enum NotVerified {
+    /// None of its keys has signed it.
+    Never(&'static str),
+    /// Its issuer has to be asked for the key.
+    MayBe,
 }
 
 /// The consumers of an issuer in the order in which one of several is known by a token: when each was created, and its id.
@@ -66,8 +74,8 @@ fn place(consumer: &KnownConsumer) -> (i64, Arc<str>) {
 }
 
 impl TokenIndex {
-    /// A consumer is known by tokens. Of several that a token would be of, the older is known by it, then the one with the smaller
-    /// id.
+    /// A consumer is known by tokens. Of several that a token would be of, and whose keys verify it, the older is known by it, then the one
+    /// with the smaller id.
     pub(super) fn insert(
         &mut self,
         consumer: &Arc<KnownConsumer>,
@@ -126,44 +134,78 @@ impl TokenIndex {
         };
         let holders = said.issuer().and_then(|issuer| self.by_issuer.get(issuer));
         let Some(holders) = holders else { return Identified::Unknown };
-        let Some(holder) = holders.values().find(|holder| holder.rules.select(&said)) else {
+        let mut selecting = holders.values().filter(|holder| holder.rules.select(&said)).peekable();
+        if selecting.peek().is_none() {
             return refused(holders.values().next(), "no consumer has its audience and claims", now);
-        };
-        let Some(keys) = holder.source.keys() else {
-            if !holder.source.may_come() {
-                return refused(Some(holder), "none of the keys in its consumer can be used", now);
-            }
-            holder.source.counts.unverifiable.add();
-            return Identified::Unverifiable(Arc::clone(&holder.source));
-        };
-        match holder.rules.verify(token, &keys) {
-            Ok(_) if holder.consumer.disabled => refused(Some(holder), "its consumer is disabled", now),
-            Ok(claims) => {
-                let consumer = match &holder.subjects {
-                    None => Arc::clone(&holder.consumer),
-                    Some(subjects) => match subjects.of(&claims) {
-                        Some(consumer) => consumer,
-                        None => return refused(Some(holder), "it names no subject", now),
-                    },
-                };
-                let end = seconds(&claims, "exp").unwrap_or_default();
-                let until = end.saturating_add(holder.rules.skew);
-                let verified = Verified { holder: holder.clone(), consumer: Arc::clone(&consumer), keys, until };
-                self.remember(*digest, verified, now);
-                holder.source.counts.verified.add();
-                Identified::Known(consumer, None)
-            }
-            // The issuer may have published it by now.
-            Err((_, Some(key))) if !holder.source.lacks(&key) => {
-                holder.source.counts.unverifiable.add();
-                Identified::Unverifiable(Arc::clone(&holder.source))
-            }
-            // Its keys came while these were looked at.
-            Err((_, Some(_))) if !holder.source.keys().is_some_and(|newest| Arc::ptr_eq(&newest, &keys)) => {
-                self.looked_at(token, digest, now)
-            }
-            Err((why, _)) => refused(Some(holder), why, now),
         }
+        // A token is of nobody whose keys have not signed it, whatever he says that his issuer is.
+        let (mut waiting, mut first) = (Vec::new(), None);
+        for holder in selecting {
+            match self.checked(holder, (token, digest), now) {
+                Ok(found) => return found,
+                Err(NotVerified::MayBe) => waiting.push(Arc::clone(&holder.source)),
+                Err(NotVerified::Never(why)) => drop(first.get_or_insert((holder, why))),
+            }
+        }
+        match (waiting.first(), first) {
+            (None, Some((holder, why))) => refused(Some(holder), why, now),
+            (None, None) => Identified::Refused,
+            (Some(source), _) => {
+                source.counts.unverifiable.add();
+                Identified::Unverifiable(waiting)
+            }
+        }
+    }
+
+    /// The word of one consumer's keys on a token that would be of it.
+    fn checked(
+        &self,
+        holder: &TokenHolder,
+        (token, digest): (&[u8], &[u8; 32]),
+        now: i64,
+    ) -> Result<Identified, NotVerified> {
+        let source = &holder.source;
+        loop {
+            let Some(keys) = source.keys() else {
+                return Err(match source.may_come() {
+                    true => NotVerified::MayBe,
+                    false => NotVerified::Never("none of the keys in its consumer can be used"),
+                });
+            };
+            match holder.rules.verify(token, &keys) {
+                Ok(_) if holder.consumer.disabled => {
+                    return Ok(refused(Some(holder), "its consumer is disabled", now));
+                }
+                Ok(claims) => return Ok(self.verified(holder, (&claims, keys), digest, now)),
+                // The issuer may have published it by now.
+                Err((_, Some(key))) if !source.lacks(&key) => return Err(NotVerified::MayBe),
+                // Its keys came while these were looked at.
+                Err((_, Some(_))) if !source.keys().is_some_and(|newest| Arc::ptr_eq(&newest, &keys)) => {}
+                Err((why, _)) => return Err(NotVerified::Never(why)),
+            }
+        }
+    }
+
+    /// The consumer of a token that is good.
+    fn verified(
+        &self,
+        holder: &TokenHolder,
+        (claims, keys): (&Claims, Arc<KeySet>),
+        digest: &[u8; 32],
+        now: i64,
+    ) -> Identified {
+        let consumer = match &holder.subjects {
+            None => Arc::clone(&holder.consumer),
+            Some(subjects) => match subjects.of(claims) {
+                Some(consumer) => consumer,
+                None => return refused(Some(holder), "it names no subject", now),
+            },
+        };
+        let until = seconds(claims, "exp").unwrap_or_default().saturating_add(holder.rules.skew);
+        let verified = Verified { holder: holder.clone(), consumer: Arc::clone(&consumer), keys, until };
+        self.remember(*digest, verified, now);
+        holder.source.counts.verified.add();
+        Identified::Known(consumer, None)
     }
 
     fn remembered(&self, digest: &[u8; 32], now: i64) -> Option<Identified> {

@@ -103,12 +103,10 @@ impl LiveKey {
         }
     }
 
-    /// It was refused. After some in a row it rests.
-    pub fn refuse(&self, now: Instant) {
+    /// It was refused. After some in a row it rests: true if that is news.
+    pub fn refuse(&self, now: Instant) -> bool {
         self.refused.fetch_add(1, Relaxed);
-        if self.refusals.fetch_add(1, Relaxed).saturating_add(1) >= REFUSALS {
-            self.rest(now);
-        }
+        self.refusals.fetch_add(1, Relaxed).saturating_add(1) >= REFUSALS && self.rest(now)
     }
 
     /// It was refused for a call that another key got an answer for, so it is the key that is refused: it rests, longer each time.
@@ -278,7 +276,7 @@ mod tests {
         key.refuse(now);
         key.refuse(now);
         assert_eq!((key.standing(now), key.is_refused()), (KeyStanding::Usable, false), "it may be the call's fault");
-        key.refuse(now);
+        assert!(key.refuse(now));
         assert_eq!(key.standing(now), KeyStanding::Refused(now + FIRST_REST));
         assert!(!key.rest(now), "it rests");
         let later = now + FIRST_REST;

@@ -1,6 +1,6 @@
 //! Live state by stable id: asked when a configuration is resolved, never on the way of a call.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -218,6 +218,20 @@ impl Registry {
         let used = kept.endpoints.iter().filter(|(_, entry)| Arc::strong_count(&entry.state) > 1);
         let refusing = used.filter(|(_, entry)| entry.state.refuses_credential());
         refusing.map(|(key, _)| (key.pool.clone(), key.provider.clone())).collect()
+    }
+
+    /// The providers of a configuration that do not have several keys, by their pools: true if the one that they are called with is
+    /// refused at any of their addresses.
+    #[must_use]
+    pub fn lone_keys(&self) -> BTreeMap<(ObjectId, String), bool> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let several: HashSet<_> = kept.keys.keys().map(|id| (&id.pool, &id.provider)).collect();
+        let used = kept.endpoints.iter().filter(|(_, entry)| Arc::strong_count(&entry.state) > 1);
+        let mut lone = BTreeMap::new();
+        for (key, entry) in used.filter(|(key, _)| !several.contains(&(&key.pool, &key.provider))) {
+            *lone.entry((key.pool.clone(), key.provider.clone())).or_default() |= entry.state.refuses_credential();
+        }
+        lone
     }
 
     /// Every endpoint that is known, for metrics and status.

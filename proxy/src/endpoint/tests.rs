@@ -234,6 +234,14 @@ fn a_provider_refuses_its_credential_until_it_answers_or_has_another_one() {
     drop(other);
     let refusing = registry.refusing();
     assert_eq!(refusing, [(ObjectId("ns/pool".to_owned()), "a".to_owned())], "nobody uses the other one any longer");
+    let lone = || {
+        registry.lone_keys().into_iter().map(|((_, provider), is_refused)| (provider, is_refused)).collect::<Vec<_>>()
+    };
+    assert_eq!(lone(), [("a".to_owned(), true)]);
     endpoint.credential_is_new();
     assert_eq!(registry.refusing(), []);
+    assert_eq!(lone(), [("a".to_owned(), false)]);
+    let id = LiveKeyId { pool: ObjectId("ns/pool".to_owned()), provider: "a".to_owned(), key: "one".to_owned() };
+    let _one = registry.key(&id, KeyValue { number: 1, tag: [0; 2] }, now);
+    assert_eq!(lone(), [], "it has several, each of which is told by itself");
 }

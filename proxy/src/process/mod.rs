@@ -388,10 +388,18 @@ fn provider_keys(registry: &Registry) -> Vec<KeyStat> {
             endpoint::KeyStanding::Usable => 0,
             endpoint::KeyStanding::CoolingDown(_) | endpoint::KeyStanding::Refused(_) => 1,
         },
-        in_flight: key.in_flight().into(),
-        attempts: key.counts(),
+        in_flight: Some(key.in_flight().into()),
+        attempts: key.counts().into(),
     };
-    registry.keys().into_iter().map(stat).collect()
+    let lone = |((pool, provider), is_refused): ((ObjectId, String), bool)| KeyStat {
+        pool: pool.0.into(),
+        provider: provider.into(),
+        key: "".into(),
+        state: if is_refused { 2 } else { 0 },
+        in_flight: None,
+        attempts: Vec::new(),
+    };
+    registry.keys().into_iter().map(stat).chain(registry.lone_keys().into_iter().map(lone)).collect()
 }
 
 fn caches(cache: &cache::SharedCache, has_redis: bool) -> Vec<CacheStat> {

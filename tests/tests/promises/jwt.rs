@@ -162,6 +162,27 @@ async fn a_token_is_known_wherever_a_key_would_be_and_checked_once() {
 }
 
 #[tokio::test]
+async fn keys_that_another_consumer_gives_its_issuer_shut_nobody_out() {
+    let (signer, other, unknown) = (Signer::new("a"), Signer::new("a"), Signer::new("b"));
+    let issuer = Issuer::start(&[&signer]);
+    let given = |name: &str, key: &Signer| {
+        let keys = json!({"keys": [key.published()]}).to_string().replace('"', "\\\"");
+        issuer.consumer(name, &format!("jwks: \"{keys}\""))
+    };
+    // Those of a smaller name are asked first.
+    let all = given("a-same-name", &other) + &given("b-another-name", &unknown) + &issuer.consumer("mine", "");
+    let (proxy, _upstream) = start(&all, &issuer).await;
+    for (signer, status_of, name) in
+        [(&signer, 200, "mine"), (&other, 200, "a-same-name"), (&unknown, 200, "b-another-name")]
+    {
+        assert_eq!(status(&proxy, &signer.sign(&issuer.claims(&json!({})))).await, status_of, "{name}");
+        let line = format!("\"consumer\":\"default/{name}\"");
+        proxy.until("the log tells who calls", |proxy| proxy.log().join("\n").contains(&line)).await.unwrap();
+    }
+    assert_eq!(status(&proxy, &Signer::new("a").sign(&issuer.claims(&json!({})))).await, 401, "nobody's");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_token_the_log_says_and_not_the_caller() {
     let (signer, stranger) = (Signer::new("a"), Signer::new("a"));
     let issuer = Issuer::start(&[&signer]);

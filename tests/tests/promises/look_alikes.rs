@@ -156,7 +156,7 @@ async fn without_its_name_a_server_of_an_unknown_make_refuses_what_the_row_knows
     let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
     let got = proxy.client().post(MESSAGES, &[], loop_in_anthropics_words(true)).await.unwrap();
     assert_eq!(got.status, 422, "{}", got.text());
-    assert_eq!(got.json()["error"]["message"], "Extra inputs are not permitted");
+    assert_eq!(got.json()["error"]["message"], "user: Extra inputs are not permitted");
 }
 
 #[tokio::test]
@@ -187,4 +187,50 @@ async fn a_name_that_nobody_knows_is_warned_of_and_served_with_care() {
         proxy.client().post(CHAT, &[], r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#).await.unwrap();
     assert_eq!(got.status, 200);
     assert!(proxy.log().iter().any(|line| line.contains("no look-alike has the name") && line.contains("vLMM")));
+}
+
+#[tokio::test]
+async fn ids_that_begin_anew_in_every_answer_are_given_out_once_and_kimi_k2_hears_its_own() {
+    let said = br#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
+    let upstream = Upstream::always(vec![answer(200, &[("content-type", "application/json")], said)]).unwrap();
+    let text = pool(
+        "p",
+        &[provider("only", "OpenAICompatible", upstream.address, "models: [{name: m, upstreamName: kimi-k2.6}]")],
+        "",
+    ) + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let mut messages = vec![json!({"role": "user", "content": "go"})];
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let body = json!({"model": "m", "max_tokens": 64, "messages": messages, "tools": [{"name": "f", "input_schema": {"type": "object"}}]});
+        let got = proxy.client().post(MESSAGES, &[], body.to_string()).await.unwrap();
+        let call = got.json()["content"][0].clone();
+        assert_eq!((got.status, &call["type"]), (200, &json!("tool_use")), "{}", got.text());
+        ids.push(call["id"].as_str().unwrap().to_owned());
+        messages.push(json!({"role": "assistant", "content": [call]}));
+        let result = json!({"type": "tool_result", "tool_use_id": ids.last(), "content": "r"});
+        messages.push(json!({"role": "user", "content": [result]}));
+    }
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
+    let received = upstream.received();
+    let last: Value = serde_json::from_slice(&received.last().unwrap().body).unwrap();
+    let told = |at: usize| (&last["messages"][at]["tool_calls"][0]["id"], &last["messages"][at + 1]["tool_call_id"]);
+    let (first, second) = (json!("functions.f:0"), json!("functions.f:1"));
+    assert_eq!((told(1), told(3)), ((&first, &first), (&second, &second)), "{last}");
+}
+
+#[tokio::test]
+async fn a_history_whose_ids_repeat_is_told_apart_before_claude() {
+    let said = br#"{"id":"msg_1","type":"message","role":"assistant","model":"claude-sonnet-4-5","content":[{"type":"text","text":"x"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}"#;
+    let upstream = Upstream::always(vec![answer(200, &[("content-type", "application/json")], said)]).unwrap();
+    let text = pool("p", &[provider("only", "Anthropic", upstream.address, "")], "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let step = r#"{"role":"assistant","tool_calls":[{"id":"f:0","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"f:0","content":"r"}"#;
+    let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"go"}},{step},{step}]}}"#);
+    let got = proxy.client().post(CHAT, &[], body).await.unwrap();
+    assert_eq!(got.status, 200, "{}", got.text());
+    let sent: Value = serde_json::from_slice(&upstream.received().last().unwrap().body).unwrap();
+    let id = |turn: usize, name: &str| sent["messages"][turn]["content"][0][name].clone();
+    assert_eq!((id(1, "id"), id(3, "id")), (id(2, "tool_use_id"), id(4, "tool_use_id")), "{sent}");
+    assert_ne!(id(1, "id"), id(3, "id"), "{sent}");
 }

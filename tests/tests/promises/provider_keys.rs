@@ -113,6 +113,36 @@ async fn when_every_key_rests_another_provider_serves_and_the_first_to_end_is_as
 }
 
 #[tokio::test]
+async fn a_refused_key_that_is_the_only_one_is_told_although_another_provider_serves() {
+    let revoked = Arc::new(AtomicBool::new(true));
+    let is_revoked = Arc::clone(&revoked);
+    let upstream = upstream(move |_| is_revoked.load(SeqCst).then(|| error(401, &[], "invalid_api_key")));
+    let other = plain_upstream();
+    let main = provider("main", "OpenAI", upstream.address, "credentials: {secretRef: {name: keys, key: one}}");
+    let providers = [main, provider("spare", "OpenAI", other.address, "priority: 1")];
+    let text = secret(&["one"]) + &pool("p", &providers, "") + &route("m", "p");
+    let proxy = Proxy::start(&[("all.yaml", &text)], &[]).unwrap();
+    let state = || proxy.metrics().unwrap().sum("sluicegate_provider_key_state", &[("provider", "main")]);
+    assert_eq!(state(), 0.0);
+    for _ in 0..6 {
+        assert_eq!(asked(&proxy, "m").await, 200);
+    }
+    assert_eq!(state(), 2.0);
+    let attempts =
+        |result| proxy.metrics().unwrap().sum("sluicegate_attempts_total", &[("provider", "main"), ("result", result)]);
+    assert_eq!((attempts("key_refused"), attempts("client_error")), (3.0, 0.0), "it rests then");
+    let told = proxy.log().into_iter().filter(|line| line.contains("refuses its key")).collect::<Vec<_>>();
+    assert!(told.len() == 1 && told[0].contains("\"provider\":\"main\""), "{told:?}");
+    no_key_is_told(&proxy);
+    // Its Secret is changed.
+    revoked.store(false, SeqCst);
+    proxy.write("all.yaml", &text.replace("planted-one", "planted-new")).unwrap();
+    proxy.until("the new value is used", |_| state() == 0.0).await.unwrap();
+    assert_eq!(asked(&proxy, "m").await, 200);
+    assert_eq!(attempts("success"), 1.0);
+}
+
+#[tokio::test]
 async fn a_refused_key_is_taken_out_alone_and_a_new_value_brings_it_back() {
     for (status, code) in [(401, "invalid_api_key"), (403, "invalid_api_key"), (429, "insufficient_quota")] {
         let revoked = Arc::new(AtomicBool::new(true));

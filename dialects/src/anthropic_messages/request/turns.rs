@@ -85,6 +85,8 @@ fn cleaned<'a>(
     writer: &mut BlockWriter,
 ) -> Vec<(&'static str, Vec<BlockOut<'a>>)> {
     let mut turns = without_last_thoughts(turns, writer);
+    // Elsewhere they may stand anywhere in their turn; here they have to follow their calls at once.
+    turns.iter_mut().for_each(|(_, blocks)| blocks.sort_by_key(|block| !block.is_result()));
     clean_end(&mut turns);
     if turns.is_empty() && !system.is_empty() {
         // A prompt that is all instructions is common with OpenAI; Anthropic wants somebody to speak.

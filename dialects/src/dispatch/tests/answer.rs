@@ -173,7 +173,7 @@ fn parts_without_words_are_counted_whole_and_streamed() {
     use Dialect::{AnthropicMessages, Gemini, OpenAiChat, OpenAiCompletions, OpenAiResponses};
     let cases = [
         (OpenAiChat, AnthropicMessages, 1, 1),
-        (OpenAiChat, OpenAiChat, 0, 1),
+        (OpenAiChat, OpenAiChat, 1, 1),
         (OpenAiCompletions, AnthropicMessages, 4, 4),
         (OpenAiResponses, Gemini, 1, 1),
         (OpenAiResponses, OpenAiResponses, 0, 0),

@@ -7,6 +7,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{Call, Extra, Format, Reasoning, Sampling, Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, count, string};
+use crate::openai_chat::custom::{self, CUSTOM};
 
 /// Reads what a caller sent. Fields the hub has no word for are kept in `Call::extra`; `null` is absent.
 ///
@@ -139,23 +140,25 @@ fn stream_options<'a>(top: &mut Object<'a>) -> Result<(bool, Option<&'a RawValue
     Ok((usage, (!options.is_empty()).then_some(raw)))
 }
 
-/// The choice in the hub's words, or else raw: `allowed_tools`, a custom tool.
+/// The choice in the hub's words, or else raw: `allowed_tools`.
 fn tool_choice<'a>(top: &mut Object<'a>) -> Result<(Option<ToolChoice>, Option<&'a RawValue>), Refusal> {
     const AT: Path<'static> = ROOT.field("tool_choice");
     let Some(raw) = top.take("tool_choice") else { return Ok((None, None)) };
     if let Some(word) = string(raw) {
         let choice = match word.as_str() {
-            "auto" => ToolChoice::Auto,
             "none" => ToolChoice::None,
             // `any` is Mistral's word for it.
             "required" | "any" => ToolChoice::Required,
-            _ => return Err(AT.refuse("must be `auto`, `none`, `required` or an object")),
+            // `auto`, or a vendor's own (Gemini's `validated`), by which the model may choose, too.
+            _ => ToolChoice::Auto,
         };
         return Ok((Some(choice), None));
     }
     let mut choice = Object::read(raw.get(), &AT)?;
-    if choice.required("type", &AT)? != "function" {
-        return Ok((None, Some(raw)));
+    match &*choice.required("type", &AT)? {
+        "function" => {}
+        CUSTOM => return Ok((Some(ToolChoice::Named(custom::chosen(&mut choice, &AT)?)), None)),
+        _ => return Ok((None, Some(raw))),
     }
     let at = AT.field("function");
     let mut function = choice.object("function", &AT)?.ok_or_else(|| at.refuse("the field is required"))?;
@@ -195,6 +198,9 @@ fn tool(raw: &RawValue, at: &Path<'_>) -> Result<Tool, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
     let kind = object.text("type", at)?;
     let inner_at = at.field("function");
+    if kind.as_deref() == Some(CUSTOM) {
+        return custom::tool(&mut object, at);
+    }
     let other = || Tool::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() };
     let mut function = match (kind.as_deref(), object.object("function", at)?) {
         (Some("function") | None, Some(function)) => function,

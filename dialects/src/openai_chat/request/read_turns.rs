@@ -7,6 +7,7 @@ use crate::codec::Refusal;
 use crate::dialect::Dialect;
 use crate::hub::{CacheMark, Content, Message, Part, Role, Source, SystemPart, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
+use crate::openai_chat::custom::{self, CUSTOM};
 use crate::openai_chat::signatures;
 use crate::tool_results;
 
@@ -123,20 +124,22 @@ fn assistant(mut object: Object<'_>, at: &Path<'_>) -> Result<Message, Refusal> 
     Ok(Message { name, extra: object.rest(), ..Message::new(Role::Assistant, parts) })
 }
 
-/// Reads one of an assistant's `tool_calls`; a custom tool's call stays raw.
+/// Reads one of an assistant's `tool_calls`.
 pub(in crate::openai_chat) fn tool_call(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
     let mut object = Object::read(raw.get(), at)?;
     let kind = object.text("type", at)?;
-    match kind.as_deref() {
-        Some("function") | None => {}
-        Some("custom") => return Ok(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() })),
+    let call = match kind.as_deref() {
+        Some("function") | None => {
+            let id = object.text("id", at)?.unwrap_or_default();
+            let inner = at.field("function");
+            let mut function = object.object("function", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
+            self::function(&mut function, id, &inner)?
+        }
+        Some(CUSTOM) => custom::call(&mut object, at)?,
         // Kept raw it could not be told from a piece of content.
         Some(_) => return Err(at.field("type").refuse("must be `function` or `custom`")),
-    }
-    let id = object.text("id", at)?.unwrap_or_default();
-    let inner = at.field("function");
-    let mut function = object.object("function", at)?.ok_or_else(|| inner.refuse("the field is required"))?;
-    let content = Content::ToolCall(self::function(&mut function, id, &inner)?);
+    };
+    let content = Content::ToolCall(call);
     object.take("index");
     let cache = object.raw("cache_control").map(CacheMark);
     Ok(Part { content, cache, extra: object.rest() })
@@ -191,8 +194,7 @@ fn part(raw: &RawValue, at: &Path<'_>) -> Result<Part, Refusal> {
             Content::Audio { data: audio.required("data", &inner)?, format: audio.required("format", &inner)? }
         }
         "file" => file(&mut object, at)?,
-        // Kept raw it could not be told from a custom tool's call.
-        "custom" => return Err(at.field("type").refuse("`custom` is a kind of tool call, not of content")),
+        CUSTOM => return Err(at.field("type").refuse("`custom` is a kind of tool call, not of content")),
         _ => return Ok(Part::new(Content::Other { dialect: Dialect::OpenAiChat, raw: raw.to_owned() })),
     };
     let cache = object.raw("cache_control").map(CacheMark);

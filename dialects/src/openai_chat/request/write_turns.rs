@@ -304,39 +304,31 @@ fn said<'a>(message: &'a Message, writer: &mut RequestWriter<'_>) -> Vec<PlacedP
     said
 }
 
-/// True if the part stands in `tool_calls`: a function's call, or a custom tool's, which stays raw.
+/// True if the part stands in `tool_calls`.
 fn is_call(part: &Part) -> bool {
-    match &part.content {
-        Content::ToolCall(_) => true,
-        Content::Other { dialect: Dialect::OpenAiChat, raw } => type_of(raw.get()) == "custom",
-        _ => false,
-    }
+    matches!(part.content, Content::ToolCall(_))
 }
 
 /// Writes a call, with the signature of Google's that stands on it.
 fn tool_call((part, signature): (&Part, Option<&str>), at: &Path<'_>, writer: &mut RequestWriter<'_>) {
-    let Part { content, cache: mark, extra } = part;
-    match content {
-        Content::ToolCall(ToolCall { id, name, arguments }) => {
-            writer.json.open(b'{');
-            writer.json.text_field("id", &short(id, LONGEST_IN_CHAT));
-            writer.json.text_field("type", "function");
-            writer.json.open_field("function", b'{');
-            writer.json.text_field("name", name);
-            writer.json.text_field("arguments", &writer.arguments(arguments));
-            writer.json.close(b'}');
-            if let Some(signature) = signature {
-                writer.json.open_field(ON_A_CALL, b'{');
-                writer.json.open_field("google", b'{');
-                writer.json.text_field("thought_signature", signature);
-                writer.json.close(b'}');
-                writer.json.close(b'}');
-            }
-            writer.cache(mark.as_ref(), at);
-            writer.extra(extra, at);
-            writer.json.close(b'}');
-        }
-        Content::Other { dialect: _, raw } => writer.json.raw(raw.get()),
-        _ => {}
+    let Part { content: Content::ToolCall(ToolCall { id, name, arguments }), cache: mark, extra } = part else {
+        return;
+    };
+    writer.json.open(b'{');
+    writer.json.text_field("id", &short(id, LONGEST_IN_CHAT));
+    writer.json.text_field("type", "function");
+    writer.json.open_field("function", b'{');
+    writer.json.text_field("name", name);
+    writer.json.text_field("arguments", &writer.arguments(arguments));
+    writer.json.close(b'}');
+    if let Some(signature) = signature {
+        writer.json.open_field(ON_A_CALL, b'{');
+        writer.json.open_field("google", b'{');
+        writer.json.text_field("thought_signature", signature);
+        writer.json.close(b'}');
+        writer.json.close(b'}');
     }
+    writer.cache(mark.as_ref(), at);
+    writer.extra(extra, at);
+    writer.json.close(b'}');
 }

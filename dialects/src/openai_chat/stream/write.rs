@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::call_id::{LONGEST_IN_CHAT, short};
 use crate::codec::StreamOptions;
+use crate::free_text::FreeText;
 use crate::hub::{Delta, Event, PartKind, ProviderError, Stop, Usage};
 use crate::json::{Writer, one_line};
+use crate::openai_chat::custom::{self, CUSTOM, CustomTools};
 use crate::openai_chat::error::write_error;
 use crate::openai_chat::wire::{self, ThoughtBlock};
 use crate::spoke::EncodeStream;
@@ -15,6 +17,8 @@ use crate::sse::KEEP_ALIVE;
 #[derive(Debug)]
 pub(crate) struct ChatEncoder {
     options: StreamOptions,
+    /// The caller's custom tools.
+    custom: CustomTools,
     /// Every chunk's beginning, up to its `choices`.
     head: Vec<u8>,
     choices: BTreeMap<u32, ChoiceWritten>,
@@ -31,6 +35,8 @@ struct ChoiceWritten {
     role_written: bool,
     /// The parts that are tool calls, in order: a call's index is its place here.
     calls: Vec<u32>,
+    /// The text of the last of them, where that is a custom tool's.
+    free: Option<FreeText>,
     /// The delta's name for the text of the part that is growing.
     growing: &'static str,
     /// The thoughts that are growing: their block is written whole when it is signed.
@@ -54,7 +60,9 @@ impl ChatEncoder {
     /// At the beginning.
     #[must_use]
     pub(crate) fn new(options: StreamOptions) -> Self {
-        Self { options, head: b"{".to_vec(), choices: BTreeMap::new(), usage: None, skipped: 0, over: false }
+        let custom = options.call.as_deref().map(CustomTools::of).unwrap_or_default();
+        let (head, choices) = (b"{".to_vec(), BTreeMap::new());
+        Self { options, custom, head, choices, usage: None, skipped: 0, over: false }
     }
 }
 
@@ -136,8 +144,13 @@ impl ChatEncoder {
             PartKind::ToolCall { id, name } => {
                 let index = state.calls.len();
                 state.calls.push(part);
+                let is_custom = self.custom.has(name);
+                state.free = is_custom.then(FreeText::default);
                 let call = |json: &mut Writer| {
                     json.text_field("id", &short(id, LONGEST_IN_CHAT));
+                    if is_custom {
+                        return custom::write(name, "", json);
+                    }
                     json.text_field("type", "function");
                     json.open_field("function", b'{');
                     json.text_field("name", name);
@@ -204,9 +217,15 @@ impl ChatEncoder {
             Delta::Arguments(text) => {
                 // Arguments of a part that is no call of ours (a tool the provider runs itself) are nothing here.
                 let Some(index) = state.calls.iter().rposition(|call| *call == part) else { return };
+                let free = state.free.as_mut().filter(|_| state.calls.len() == index + 1).map(|free| free.push(text));
+                let (member, name, said) = match &free {
+                    Some(said) if said.is_empty() => return,
+                    Some(said) => (CUSTOM, "input", said),
+                    None => ("function", "arguments", text),
+                };
                 self.call(choice, index, out, |json| {
-                    json.open_field("function", b'{');
-                    json.text_field("arguments", text);
+                    json.open_field(member, b'{');
+                    json.text_field(name, said);
                     json.close(b'}');
                 });
             }

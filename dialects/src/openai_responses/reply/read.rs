@@ -4,10 +4,11 @@ use serde_json::value::RawValue;
 
 use crate::codec::{Malformed, Refusal};
 use crate::dialect::Dialect;
+use crate::free_text::wrapped;
 use crate::hub::{Choice, Content, Extra, Part, Reply, ServiceTier, ToolCall};
 use crate::json::{Object, Path, ROOT, string};
 use crate::openai_responses::sealed::OwnThought;
-use crate::openai_responses::tool_name::{flat, wrapped};
+use crate::openai_responses::tool_name::flat;
 use crate::openai_responses::wire;
 
 const OUTPUT: Path<'static> = ROOT.field("output");

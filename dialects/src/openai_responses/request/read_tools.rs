@@ -6,11 +6,12 @@ use serde_json::value::RawValue;
 
 use crate::codec::Refusal;
 use crate::dialect::Dialect;
-use crate::hub::{Fields, Tool, ToolChoice};
+use crate::free_text::{self, Grammar};
+use crate::hub::{Tool, ToolChoice};
 use crate::json::{Object, Path, ROOT, string};
 use crate::openai_responses::agents;
 use crate::openai_responses::client_tools::ClientTool;
-use crate::openai_responses::tool_name::{INPUT, flat};
+use crate::openai_responses::tool_name::flat;
 
 /// The tools that were read, and the choice among them.
 pub(super) struct Tools<'a> {
@@ -33,7 +34,7 @@ pub(super) fn tools<'a>(top: &mut Object<'a>, found: Vec<Tool>) -> Result<Tools<
     add(found, &mut tools);
     let Some(raw) = top.take("tool_choice") else { return Ok(Tools { tools, choice: None, other_choice: None }) };
     if let Some(word) = string(raw) {
-        return Ok(Tools { tools, choice: Some(mode(&word, &CHOICE)?), other_choice: None });
+        return Ok(Tools { tools, choice: Some(mode(&word)), other_choice: None });
     }
     let mut object = Object::read(raw.get(), &CHOICE)?;
     let choice = match &*object.required("type", &CHOICE)? {
@@ -80,12 +81,12 @@ fn is_given(kind: &str, tools: &[Tool]) -> bool {
     ClientTool::named(kind).is_some() && tools.iter().any(is_it)
 }
 
-fn mode(word: &str, at: &Path<'_>) -> Result<ToolChoice, Refusal> {
+fn mode(word: &str) -> ToolChoice {
     match word {
-        "auto" => Ok(ToolChoice::Auto),
-        "none" => Ok(ToolChoice::None),
-        "required" => Ok(ToolChoice::Required),
-        _ => Err(at.refuse("must be `auto`, `none`, `required` or an object")),
+        "none" => ToolChoice::None,
+        "required" => ToolChoice::Required,
+        // `auto`, or a vendor's own (Gemini's `validated`), by which the model may choose, too.
+        _ => ToolChoice::Auto,
     }
 }
 
@@ -100,7 +101,7 @@ fn named(object: &mut Object<'_>, at: &Path<'_>) -> Result<String, Refusal> {
 /// A choice among some of the tools: others are not given to the model.
 fn allowed(object: &mut Object<'_>, tools: &mut Vec<Tool>) -> Result<ToolChoice, Refusal> {
     const AT: Path<'static> = CHOICE.field("tools");
-    let choice = mode(&object.text("mode", &CHOICE)?.unwrap_or_else(|| "auto".to_owned()), &CHOICE.field("mode"))?;
+    let choice = mode(&object.text("mode", &CHOICE)?.unwrap_or_default());
     let mut names = Vec::new();
     for (index, raw) in object.list("tools", &CHOICE)?.unwrap_or_default().into_iter().enumerate() {
         let at = AT.index(index);
@@ -135,7 +136,7 @@ fn tool(raw: &RawValue, at: &Path<'_>, namespace: Option<&str>, tools: &mut Vec<
         }
         ("custom", _) => {
             let name = name_in(object.required("name", at)?);
-            tools.push(free_text(name, &mut object, at)?);
+            tools.push(custom(name, &mut object, at)?);
         }
         ("namespace", None) => {
             let name = object.required("name", at)?;
@@ -151,26 +152,12 @@ fn tool(raw: &RawValue, at: &Path<'_>, namespace: Option<&str>, tools: &mut Vec<
     Ok(())
 }
 
-/// A custom tool as a function of one text, whose grammar the model is told in words.
-fn free_text(name: String, object: &mut Object<'_>, at: &Path<'_>) -> Result<Tool, Refusal> {
-    let mut description = object.text("description", at)?.unwrap_or_default();
-    if let Some(mut format) = object.object("format", at)? {
+/// A custom tool as a function of one text.
+fn custom(name: String, object: &mut Object<'_>, at: &Path<'_>) -> Result<Tool, Refusal> {
+    let description = object.text("description", at)?;
+    let grammar = object.object("format", at)?.map(|mut format| {
         let at = at.field("format");
-        let (syntax, definition) = (format.text("syntax", &at)?, format.text("definition", &at)?);
-        if let Some(definition) = definition {
-            let syntax = syntax.unwrap_or_else(|| "grammar".to_owned());
-            description.push_str(&format!("\n\n`{INPUT}` must match this {syntax} grammar:\n{definition}"));
-        }
-    }
-    let schema = format!(
-        r#"{{"type":"object","properties":{{"{INPUT}":{{"type":"string"}}}},"required":["{INPUT}"],"additionalProperties":false}}"#
-    );
-    Ok(Tool::Function {
-        name,
-        description: Some(description).filter(|text| !text.is_empty()),
-        parameters: RawValue::from_string(schema).ok(),
-        strict: None,
-        cache: None,
-        extra: Fields::new(),
-    })
+        Ok(Grammar { syntax: format.text("syntax", &at)?, definition: format.text("definition", &at)? })
+    });
+    Ok(free_text::function(name, description, grammar.transpose()?))
 }

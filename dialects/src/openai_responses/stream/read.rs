@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::codec::Malformed;
 use crate::dialect::Dialect;
 use crate::hub::{Content, Delta, Event, PartKind, ServiceTier, Usage};
-use crate::json::{Object, ROOT, string};
+use crate::json::{Object, ROOT, kind_of, string};
 use crate::openai_responses::tool_name::flat;
 use crate::openai_responses::{error, reply, wire};
 use crate::spoke::{DecodeStream, FollowedItems};
@@ -17,6 +17,8 @@ use crate::text::{Seam, Text};
 
 /// The most parts that grow at once.
 const MOST_OPEN: usize = 256;
+/// The kind of a piece of thoughts.
+const THOUGHT: &str = "reasoning_text";
 /// The most parts of one answer.
 const MOST_TOLD: usize = 8192;
 
@@ -227,6 +229,8 @@ impl ResponseReading {
                 followed.is_said = true;
                 self.close(place, out)
             }
+            // Thoughts are one part, however many pieces they have: their item says where they end.
+            "response.content_part.done" if wire.part.is_some_and(|part| kind_of(part.get()) == THOUGHT) => Some(()),
             "response.content_part.done" => {
                 wire.part.map_or(Some(()), |part| self.piece_done(place, part, out))?;
                 self.followed.iter_mut().for_each(|followed| followed.is_said = false);
@@ -531,6 +535,22 @@ mod tests {
         }
         let refusal = json!({"type": "message", "content": [{"type": "refusal", "refusal": "no"}]});
         assert_eq!(told(&[done(&refusal)], &json!([refusal])).0, "no");
+    }
+
+    #[test]
+    fn thoughts_in_pieces_are_told_once() {
+        let item = json!({"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]});
+        let part =
+            |kind: &str| json!({"type": kind, "output_index": 0, "content_index": 0, "part": item["content"][0]});
+        let events = [
+            added(&json!({"type": "reasoning", "id": "rs_1", "summary": []})),
+            part("response.content_part.added"),
+            piece("response.reasoning_text.delta", "delta", "Hm."),
+            piece("response.reasoning_text.done", "text", "Hm."),
+            part("response.content_part.done"),
+            done(&item),
+        ];
+        assert_eq!(told(&events, &json!([item])), ("Hm.".to_owned(), String::new(), 1));
     }
 
     #[test]

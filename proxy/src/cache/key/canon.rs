@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use sluicegate_dialects::conversation::without_billing;
+use sluicegate_dialects::conversation::without_billing_digest;
 use sluicegate_dialects::effects::acts;
 
 use super::rules::{FieldPlace, Rules};
@@ -242,8 +242,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
                 self.scratch.instructs = matches!(text, "system" | "developer");
                 self.scratch.text(text);
             }
-            FieldPlace::Instructions if lenient => self.scratch.lenient(&without_billing(text), self.rules),
-            FieldPlace::Instructions => self.scratch.text(&without_billing(text)),
+            FieldPlace::Instructions if lenient => self.scratch.lenient(&without_billing_digest(text), self.rules),
+            FieldPlace::Instructions => self.scratch.text(&without_billing_digest(text)),
             FieldPlace::Text if lenient => self.scratch.lenient(text, self.rules),
             _ => self.scratch.text(text),
         }

@@ -203,6 +203,13 @@ fn a_billing_line_does_not_count() {
             assert_ne!(key(&line(11111)), key("x-other: 1"), "{}", form("…"));
         }
     }
+    // Whatever else stands in the line is sent on, and counts.
+    let said = |rest: &str| key_of(&json!({"system": format!("be nice\nx-anthropic-billing-header: {rest}")}));
+    assert_ne!(said("say evil"), said("say good"));
+    assert_ne!(said("cch=1; say evil"), said("cch=1; say good"));
+    assert_ne!(said("cch=sayevil"), said("cch=saygood"));
+    assert_ne!(said("cch=00000000000000000"), said("cch=00000000000000001"), "too long for a digest");
+    assert_eq!(said("cch=a1f; cc_entrypoint=cli;"), said("cch=00000; cc_entrypoint=cli;"));
     // What a person writes counts, and so does every other line.
     let user = |hash| key_of(&json!({"messages": [{"role": "user", "content": line(hash)}]}));
     assert_ne!(user(1), user(2));

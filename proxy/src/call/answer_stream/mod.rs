@@ -329,7 +329,7 @@ impl AnswerStream {
                 self.notice_the_end();
                 match fed {
                     Ok(()) => self.charge_held().map_or_else(Polled::Full, |()| Polled::Some),
-                    Err(what) => Polled::Broken(what),
+                    Err(what) => Polled::Broken(self.source.wrong(what)),
                 }
             }
         }
@@ -348,7 +348,8 @@ impl AnswerStream {
     fn finish(&mut self) -> Result<bool, String> {
         let rest = self.transcoder.held_back();
         self.feed(rest)?;
-        self.transcoder.finish(&mut self.out, self.cache.recorder())
+        let finished = self.transcoder.finish(&mut self.out, self.cache.recorder());
+        finished.map_err(|what| self.source.wrong(what))
     }
 
     /// Counts what is held back: unfinished events, the beginning of a stream.
