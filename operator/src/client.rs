@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 
 use anyhow::Context as _;
 use http::{Method, Request, Response, StatusCode};
-use kube::client::{Body, ClientBuilder};
+use http_body_util::{BodyExt as _, Full};
+use kube::client::{Body, ClientBuilder, DynBody};
+use kube::core::Status;
 use kube::runtime::watcher;
 use kube::{Client, Config};
 use prometheus_client::metrics::counter::Counter;
@@ -64,22 +66,23 @@ struct Counted<S> {
     failures: Family<ApiWrite, Counter>,
 }
 
-type Answer<B> = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+type AnswerFuture = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send>>;
+type Answer = Response<Box<DynBody>>;
 
-impl<S, B> Service<Request<Body>> for Counted<S>
+impl<S> Service<Request<Body>> for Counted<S>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = BoxError>,
+    S: Service<Request<Body>, Response = Answer, Error = BoxError>,
     S::Future: Send + 'static,
 {
-    type Response = Response<B>;
+    type Response = Answer;
     type Error = BoxError;
-    type Future = Answer<B>;
+    type Future = AnswerFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answer<B> {
+    fn call(&mut self, request: Request<Body>) -> AnswerFuture {
         let write = write(request.method(), request.uri().path());
         if let Some(write) = &write {
             self.writes.get_or_create_owned(write).inc();
@@ -87,12 +90,34 @@ where
         let (answer, failures) = (self.inner.call(request), self.failures.clone());
         Box::pin(async move {
             let answer = answer.await;
+            let Some(write) = write else { return answer };
             let status = answer.as_ref().ok().map(Response::status);
-            if let Some(write) = write.filter(|write| is_lost(write.verb, status)) {
+            let (answer, is_needless) = match answer {
+                Ok(answer) if write.verb == "create" && status == Some(StatusCode::FORBIDDEN) => {
+                    let (answer, why) = read(answer).await;
+                    (answer, why.is_some_and(|why| is_of_leaving_namespace(&why)))
+                }
+                answer => (answer, false),
+            };
+            if !is_needless && is_lost(write.verb, status) {
                 failures.get_or_create_owned(&write).inc();
             }
             answer
         })
+    }
+}
+
+/// A refusal, and what it says: a few lines, which the client would read next.
+async fn read(answer: Answer) -> (Result<Answer, BoxError>, Option<Status>) {
+    let (head, body) = answer.into_parts();
+    match body.collect().await {
+        Ok(body) => {
+            let body = body.to_bytes();
+            let why = serde_json::from_slice(&body).ok();
+            let body: Box<DynBody> = Box::new(Full::new(body).map_err(|never| match never {}));
+            (Ok(Response::from_parts(head, body)), why)
+        }
+        Err(error) => (Err(error), None),
     }
 }
 
@@ -105,6 +130,12 @@ fn is_lost(verb: &str, status: Option<StatusCode>) -> bool {
         Some(StatusCode::NOT_FOUND) => verb != "delete",
         Some(status) => !status.is_success(),
     }
+}
+
+/// True if something was not made because its namespace is being deleted: it would have gone with that.
+pub(crate) fn is_of_leaving_namespace(refusal: &Status) -> bool {
+    let causes = refusal.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// An error in few words: the API server's own where it answered, else the chain of causes, of which kube's own words
@@ -161,6 +192,30 @@ mod tests {
         let lost = |verb, status| is_lost(verb, StatusCode::from_u16(status).ok());
         assert!(is_lost("patch", None) && lost("patch", 403) && lost("create", 500) && lost("patch", 404));
         assert!(!lost("patch", 200) && !lost("create", 201) && !lost("update", 409) && !lost("delete", 404));
+    }
+
+    #[tokio::test]
+    async fn what_a_namespace_that_goes_does_not_take_is_no_failure() {
+        let metrics = Rc::new(Metrics::default());
+        let answers = |body: &'static str| {
+            let inner = tower::service_fn(move |_: Request<Body>| async move {
+                let body: Box<DynBody> = Box::new(Full::from(body).map_err(|never| match never {}));
+                Ok::<_, BoxError>(Response::builder().status(403).body(body)?)
+            });
+            let (writes, failures) = (metrics.api_writes.clone(), metrics.api_write_failures.clone());
+            Counted { inner, writes, failures }
+        };
+        let leaving = r#"{"kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"being terminated",
+            "details":{"causes":[{"reason":"NamespaceTerminating","message":"namespace a is being terminated","field":"metadata.namespace"}]}}"#;
+        let quota = r#"{"kind":"Status","status":"Failure","reason":"Forbidden","code":403,"message":"exceeded quota","details":{}}"#;
+        let counted = ApiWrite { resource: "events".to_owned(), verb: "create" };
+        for (said, failures) in [(leaving, 0), (quota, 1), ("no JSON", 2)] {
+            let request = Request::post("/apis/events.k8s.io/v1/namespaces/a/events").body(Body::empty()).unwrap();
+            let answer = answers(said).call(request).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), said, "the client reads it as it came");
+            assert_eq!(metrics.api_write_failures.get_or_create_owned(&counted).get(), failures, "{said}");
+        }
+        assert_eq!(metrics.api_writes.get_or_create_owned(&counted).get(), 3);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sluicegate_config::ObjectId;
 use sluicegate_config::compile::Kind;
 use sluicegate_crds::{BudgetStatus, Condition, ConditionStatus};
 
+use crate::client::is_of_leaving_namespace;
 use crate::status::{ACCEPTED, PROGRAMMED, Programmed, RESOLVED_REFS, Status, condition, in_words, is_same_count};
 
 /// The reporting controller of every event.
@@ -189,6 +190,10 @@ impl EventRecorder {
             // One each: a recorder that lasts would repeat an old note for a new fault of the same reason.
             let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
             if let Err(error) = recorder.publish(&event, &reference).await {
+                // Its object goes with its namespace, and nobody reads it there.
+                if matches!(&error, kube::Error::Api(refusal) if is_of_leaving_namespace(refusal)) {
+                    continue;
+                }
                 tracing::warn!(%error, %kind, object = object.0, reason = event.reason, "an event could not be written");
             }
         }

@@ -219,6 +219,21 @@ fn resource<'a>(id: &ObjectId, object: &'a Object) -> Resource<'a> {
         let message = "Required value: write spec and what belongs in it".to_owned();
         Spec::Faulty(vec![Fault { path: "spec".to_owned(), message }])
     };
-    let spec = object.spec.as_deref().map_or_else(missing, Spec::Text);
+    // What the object was meant to say is not there any more: its last good form serves on.
+    let lost = |(_, fields): &(Box<str>, Vec<String>)| {
+        let fault = |field: &String| {
+            Fault {
+            path: field.clone(),
+            message: "the field was taken out of the object by a CustomResourceDefinition that does not know it, and the object itself was not changed: \
+                      put the definitions of the running release back (kubectl apply --server-side -f crds/manifests), then apply the object again"
+                .to_owned(),
+        }
+        };
+        Spec::Faulty(fields.iter().map(fault).collect())
+    };
+    let spec = match &object.taken {
+        Some(taken) => lost(taken),
+        None => object.spec.as_deref().map_or_else(missing, Spec::Text),
+    };
     Resource { id: id.clone(), created: object.created, source: compile::Source::default(), spec }
 }

@@ -38,10 +38,16 @@ fn pool_key(name: &str) -> Key {
 
 /// Sees an object, newer than any before.
 fn see(world: &mut World, key: &Key, spec: &Value) {
-    let version = world.object(key).map_or(1, |object| object.generation + 1);
+    let generation = world.object(key).map_or(1, |object| object.generation + 1);
+    see_again(world, key, (generation, spec));
+}
+
+/// Sees a generation of an object as it stands now.
+fn see_again(world: &mut World, key: &Key, (generation, spec): (i64, &Value)) {
+    let version = world.object(key).map_or(1, |object| object.version + 1);
     let (namespace, name) = key.parts();
     let object: DynamicObject = serde_json::from_value(json!({
-        "metadata": {"name": name, "namespace": namespace, "uid": "u", "generation": version,
+        "metadata": {"name": name, "namespace": namespace, "uid": "u", "generation": generation,
             "resourceVersion": version.to_string()},
         "spec": spec,
     }))
@@ -129,6 +135,41 @@ fn a_change_touches_what_it_names_and_nothing_else() {
     let (keys, plan) = reconcile(&mut world);
     assert_eq!((keys, puts(&plan, Kind::LlmRoute)), (vec![route_key("three")], vec!["gw.route.a.three"]));
     assert!(puts(&plan, Kind::ProviderPool).is_empty());
+}
+
+#[test]
+fn what_a_definition_takes_out_of_an_object_takes_nothing_from_what_serves() {
+    let mut world = world();
+    let (plain, mut known) = (route("p"), route("p"));
+    known["access"] = json!({"from": "Known"});
+    see(&mut world, &pool_key("p"), &simulated());
+    see(&mut world, &route_key("r"), &known);
+    let (_, first) = reconcile(&mut world);
+    carry_out(&mut world, first);
+    let serves = |world: &World| world.previous(&route_key("r")).map(str::to_owned);
+    let before = serves(&world);
+    // Nobody has changed it: an older definition stands there. Written once more by whomever, and looked at again, it is the same.
+    for _ in 0..2 {
+        see_again(&mut world, &route_key("r"), (1, &plain));
+        world.look_at_all(|_| true);
+        let keys = world.queue.take(usize::MAX, Instant::now());
+        let batch = Batch { keys: keys.clone(), ..Batch::default() };
+        let compiled = gather::collect(&world, &batch).compile(&world, &Default::default());
+        let about = route_key("r");
+        let said: Vec<_> = compiled.verdicts.of(Kind::LlmRoute, &about.id).collect();
+        assert!(
+            said.iter().any(|verdict| verdict.path == "spec.access" && verdict.message.contains("taken out")),
+            "{said:?}"
+        );
+        assert_eq!(plan(&world, &keys, &compiled), Plan::default());
+        assert_eq!(serves(&world), before);
+    }
+    // With the right definition it is what it was; and what somebody changes is what is meant.
+    see_again(&mut world, &route_key("r"), (1, &known));
+    assert!(world.object(&route_key("r")).unwrap().taken.is_none());
+    see(&mut world, &route_key("r"), &plain);
+    let (_, meant) = reconcile(&mut world);
+    assert_eq!(puts(&meant, Kind::LlmRoute), ["gw.route.a.r"]);
 }
 
 #[test]

@@ -71,12 +71,26 @@ impl GatewayId {
 
     /// The other gateways that say in a status how the object stands with them, sorted.
     pub(super) fn others(&self, status: &Status) -> Vec<String> {
-        let conditions = status.conditions.iter().filter(|found| found.kind != self.condition);
-        // Neither name holds a dot.
-        let names = conditions.filter_map(|found| found.kind.strip_suffix(SUFFIX)?.split_once('.'));
-        let mut others: Vec<String> = names.map(|(gateway, namespace)| format!("{namespace}/{gateway}")).collect();
+        let mut others: Vec<String> = self.told_by_others(status).map(|(other, _)| other.name).collect();
         others.sort_unstable();
         others
+    }
+
+    /// The other gateways whose word in a status is of an earlier generation than this, each with that.
+    #[must_use]
+    pub fn behind(&self, status: &Status, generation: i64) -> Vec<(Self, i64)> {
+        let told = self.told_by_others(status);
+        told.filter_map(|(other, told)| Some((other, told.filter(|told| *told < generation)?))).collect()
+    }
+
+    /// The other gateways that have a condition in a status, and the generation that it is of.
+    fn told_by_others(&self, status: &Status) -> impl Iterator<Item = (Self, Option<i64>)> {
+        let conditions = status.conditions.iter().filter(|found| found.kind != self.condition);
+        conditions.filter_map(|found| {
+            // Neither name holds a dot.
+            let (gateway, namespace) = found.kind.strip_suffix(SUFFIX)?.split_once('.')?;
+            Some((Self::new(namespace, gateway), found.observed_generation))
+        })
     }
 }
 
@@ -117,5 +131,11 @@ mod tests {
         assert!(ours.is_heeded(&status, 3));
         assert_eq!(theirs.others(&status).len(), MOST_CONDITIONS);
         assert_eq!(theirs.others(&status)[0], "x/g0");
+        // One that does not say of which generation it speaks is not behind.
+        status.conditions.truncate(3);
+        for (found, told) in status.conditions.iter_mut().zip([None, Some(3), Some(4)]) {
+            found.observed_generation = told;
+        }
+        assert_eq!(theirs.behind(&status, 4), [(GatewayId::new("x", "g1"), 3)]);
     }
 }

@@ -1,19 +1,18 @@
-//! Objects whose status is another gateway's word: it is let have it as long as it still sees them.
+//! Objects whose status is another gateway's word, or holds one: it is let have it as long as it still sees them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource as _};
 use sluicegate_crds::Status;
 
-use super::{StatusWriter, Write};
-use crate::client::error_text;
+use super::behind::UNHEEDED;
+use super::{StatusWriter, Unwritten, Write, unwritten};
 use crate::lease::LONGEST_WRITE;
+use crate::status::GatewayId;
 use crate::watch::api_resource;
 use crate::world::Key;
 
-/// A gateway that has not taken notice of a change, or of us, for so long sees the object no longer: the status becomes ours.
-const UNHEEDED: Duration = Duration::from_secs(30);
 /// The most gateways of which the log tells.
 const MOST_TOLD: usize = 64;
 
@@ -34,9 +33,70 @@ impl StatusWriter {
         now < *unheeded.entry(key.clone()).or_insert(now) + UNHEEDED
     }
 
+    /// The gateways that have a condition in a status that is ours, and do not see the object any longer: their conditions are left out of it.
+    pub(super) fn without_gone(&self, key: &Key, status: &mut Option<Status>, generation: i64) -> Vec<GatewayId> {
+        let ours = status.as_mut().filter(|status| !self.gateway.is_anothers(status));
+        let found = ours.as_ref().map(|status| self.gateway.behind(status, generation)).unwrap_or_default();
+        let mut all = self.behind.borrow_mut();
+        let (Some(status), false) = (ours, found.is_empty()) else {
+            all.remove(key);
+            return Vec::new();
+        };
+        let (now, behind) = (Instant::now(), all.entry(key.clone()).or_default());
+        behind.note(found, now);
+        let gone = behind.gone(now);
+        status.conditions.retain(|found| gone.iter().all(|gateway| gateway.condition() != found.kind));
+        gone
+    }
+
     /// The time when it is found out whether another gateway still sees an object.
     pub(super) fn heeded_by(&self, key: &Key) -> Option<Instant> {
-        self.unheeded.borrow().get(key).map(|since| *since + UNHEEDED)
+        let behind = self.behind.borrow().get(key).and_then(|behind| behind.due(Instant::now()));
+        let unheeded = self.unheeded.borrow().get(key).map(|since| *since + UNHEEDED);
+        behind.into_iter().chain(unheeded).min()
+    }
+
+    /// Takes the conditions of gateways out of a status that is ours which do not see the object any longer. True if that has changed the
+    /// object, which is another than was compiled then: a condition that somebody else has written stays. A gateway that was away for a
+    /// while says its word anew when it is back.
+    pub(super) async fn clear_gone(&self, write: &Write) -> Result<bool, Unwritten> {
+        let (mut has_changed, version) = (false, write.version.to_string());
+        for gateway in &write.gone {
+            let object = self.take_out(write, gateway).await?;
+            if object.metadata.resource_version.as_deref() == Some(version.as_str()) {
+                continue;
+            }
+            has_changed = true;
+            self.note_written(&write.key, &object);
+            let (gateway, object) = (gateway.as_str(), &write.key.id.0);
+            tracing::info!(
+                gateway,
+                object,
+                "another gateway sees this object no longer: what it said of it is taken out"
+            );
+        }
+        Ok(has_changed)
+    }
+
+    /// Takes a gateway's condition out of a status, as it would itself.
+    async fn take_out(&self, write: &Write, gateway: &GatewayId) -> Result<DynamicObject, Unwritten> {
+        let (namespace, name) = write.key.parts();
+        let resource = api_resource(write.key.kind);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let patch = serde_json::json!({
+            "apiVersion": DynamicObject::api_version(&resource),
+            "kind": DynamicObject::kind(&resource),
+            "metadata": { "name": name, "namespace": namespace, "uid": write.uid },
+            "status": {},
+        });
+        let (how, patch) = (PatchParams::apply(gateway.manager()).force(), Patch::Apply(&patch));
+        match tokio::time::timeout(LONGEST_WRITE, api.patch_status(name, &how, &patch)).await {
+            Ok(written) => written.map_err(|error| unwritten(&error, &write.key)),
+            Err(_) => {
+                tracing::warn!(object = write.key.id.0, "a status was not written in time");
+                Err(Unwritten::Failed("the API server does not answer".to_owned()))
+            }
+        }
     }
 
     fn tell_of_gateway(&self, other: &str) {
@@ -58,23 +118,8 @@ impl StatusWriter {
         if !self.gateway.tells_in(from) || !self.leadership.holds() {
             return;
         }
-        let (namespace, name) = write.key.parts();
-        let resource = api_resource(write.key.kind);
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        let patch = serde_json::json!({
-            "apiVersion": DynamicObject::api_version(&resource),
-            "kind": DynamicObject::kind(&resource),
-            "metadata": { "name": name, "namespace": namespace, "uid": write.uid },
-            "status": {},
-        });
-        let (how, patch) = (PatchParams::apply(self.gateway.manager()).force(), Patch::Apply(&patch));
-        match tokio::time::timeout(LONGEST_WRITE, api.patch_status(name, &how, &patch)).await {
-            Ok(Ok(object)) => self.note_written(&write.key, &object),
-            Ok(Err(error)) => {
-                let (error, object) = (error_text(&error), &write.key.id.0);
-                tracing::warn!(error, object, "a condition that is said no longer could not be taken away");
-            }
-            Err(_) => tracing::warn!(object = write.key.id.0, "a status was not written in time"),
+        if let Ok(object) = self.take_out(write, &self.gateway).await {
+            self.note_written(&write.key, &object);
         }
     }
 

@@ -2,6 +2,7 @@
 //! status only where it differs.
 
 mod attached_routes;
+mod behind;
 mod beside;
 mod pacing;
 mod repairs;
@@ -23,6 +24,7 @@ use sluicegate_crds::Status;
 use tokio::sync::Notify;
 
 use attached_routes::AttachedRoutesRefresh;
+use behind::Behind;
 use pacing::{SpendPacing, unix};
 use repairs::RepairPacing;
 
@@ -136,6 +138,8 @@ pub struct StatusWriter {
     repairs: RefCell<RepairPacing>,
     /// Objects whose status is another gateway's word that may not see them any longer, and since when.
     unheeded: RefCell<HashMap<Key, Instant>>,
+    /// Objects in whose status, which is ours, others speak of an earlier generation.
+    behind: RefCell<HashMap<Key, Behind>>,
     /// The other gateways that the log has told of.
     told_gateways: RefCell<HashSet<String>>,
     /// Objects of which a status is being written.
@@ -178,6 +182,8 @@ struct Write {
     to: Status,
     /// It is another gateway's word, and this the one condition of ours in it.
     beside: bool,
+    /// Other gateways whose conditions in it go.
+    gone: Vec<GatewayId>,
 }
 
 impl StatusWriter {
@@ -208,6 +214,7 @@ impl StatusWriter {
             announced: RefCell::default(),
             repairs: RefCell::default(),
             unheeded: RefCell::default(),
+            behind: RefCell::default(),
             told_gateways: RefCell::default(),
             under_way: RefCell::default(),
             arrived: Notify::new(),
@@ -241,6 +248,7 @@ impl StatusWriter {
                 self.waiting.borrow_mut().remove(&key);
                 self.announced.borrow_mut().remove(&key);
                 self.unheeded.borrow_mut().remove(&key);
+                self.behind.borrow_mut().remove(&key);
                 self.repairs.borrow_mut().forget(&key);
                 all.remove(&key);
             }
@@ -410,7 +418,8 @@ impl StatusWriter {
     /// The status that an object ought to have, if it has another.
     fn to_write(&self, world: &World, key: &Key, assessment: &Assessment, stand: &ObjectState) -> Option<Write> {
         let object = world.object(key)?;
-        let status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
+        let mut status: Option<Status> = object.status.as_deref().and_then(|status| serde_json::from_str(status).ok());
+        let gone = self.without_gone(key, &mut status, assessment.generation);
         let attached = u32::try_from(world.attached(key)).unwrap_or(u32::MAX);
         let (budgets, limits) = self.spending(key, assessment, status.as_ref());
         let case = Case {
@@ -438,7 +447,7 @@ impl StatusWriter {
             status::desired(&case, now)?
         };
         let (key, uid, wanted) = (key.clone(), object.uid.to_string(), stand.wanted.clone());
-        Some(Write { key, uid, version: object.version, wanted, from: status, to, beside })
+        Some(Write { key, uid, version: object.version, wanted, from: status, to, beside, gone })
     }
 
     /// True if a status says nothing but other numbers and words than the one that stands, which is the last word on it.
@@ -478,6 +487,9 @@ impl StatusWriter {
     async fn put(&self, write: &Write) -> Result<(), Unwritten> {
         if !self.leadership.holds() {
             return Err(Unwritten::Failed("this replica leads no longer".to_owned()));
+        }
+        if self.clear_gone(write).await? {
+            return Err(Unwritten::Conflict);
         }
         let (namespace, name) = write.key.parts();
         let resource = api_resource(write.key.kind);

@@ -14,6 +14,7 @@ mod queue;
 mod resources;
 mod scope;
 mod secret;
+mod taken;
 mod token;
 
 pub use facts::{Facts, Stamp};

@@ -18,6 +18,7 @@ use super::published::{Name, ObjectTemplate, Published};
 use super::queue::Queue;
 use super::scope::{Lists, Scope, Source, Watched};
 use super::secret::ReadSecret;
+use super::taken::taken;
 use super::token::PublishedToken;
 
 /// The world as the operator's tasks share it: they run on one thread, and none holds it over an `await`.
@@ -34,10 +35,24 @@ pub struct Object {
     pub created: i64,
     /// `spec` as JSON; `None`: it has none.
     pub spec: Option<Box<str>>,
+    /// The spec of this generation while it had more fields, and the fields that were taken out of it without its having been changed.
+    pub taken: Option<Box<(Box<str>, Vec<String>)>>,
     /// `status` as JSON.
     pub status: Option<Box<str>>,
     /// `metadata.resourceVersion`; 0 where it is no number.
     pub version: u64,
+}
+
+impl Object {
+    /// The fields that this one has lost by the time it was seen so, though nobody changed it.
+    fn taken_until(&self, new: &Self) -> Option<Box<(Box<str>, Vec<String>)>> {
+        if self.uid != new.uid || self.generation != new.generation || (self.taken.is_none() && self.spec == new.spec) {
+            return None;
+        }
+        let whole = self.taken.as_deref().map_or(self.spec.as_ref(), |(whole, _)| Some(whole))?;
+        let fields = taken(whole, new.spec.as_deref().unwrap_or("{}"));
+        (!fields.is_empty()).then(|| Box::new((whole.clone(), fields)))
+    }
 }
 
 /// Everything known of the cluster.
@@ -167,11 +182,12 @@ impl World {
         let key = Key::new(kind, meta.namespace.as_deref()?, meta.name.as_deref()?);
         let version = meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0);
         let part = |name: &str| object.data.get(name).map(|part| part.to_string().into_boxed_str());
-        let new = Object {
+        let mut new = Object {
             uid: meta.uid.as_deref().unwrap_or_default().into(),
             generation: meta.generation.unwrap_or(0),
             created: meta.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
             spec: part("spec"),
+            taken: None,
             status: part("status"),
             version,
         };
@@ -179,6 +195,7 @@ impl World {
         if old.is_some_and(|old| old.uid == new.uid && old.version > new.version) {
             return Some(key);
         }
+        new.taken = old.and_then(|old| old.taken_until(&new));
         let same =
             old.is_some_and(|old| old.uid == new.uid && old.generation == new.generation && old.spec == new.spec);
         if same {

@@ -36,6 +36,10 @@ fn definitions_are_installed_kept_or_left_out_as_asked() {
         assert_eq!(definition["metadata"]["name"], generated["metadata"]["name"]);
         assert_eq!(definition["spec"], generated["spec"], "Helm changed {plural} on the way");
         assert_eq!(definition["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+        for mark in ["sluicegate.dev/fields", "sluicegate.dev/definition"] {
+            let marks = [definition, &generated].map(|of| &of["metadata"]["annotations"][mark]);
+            assert!(marks[0].is_string() && marks[0] == marks[1], "{plural}: {mark}: {marks:?}");
+        }
         assert_eq!(typed::lost(definition), Ok(Vec::new()));
     }
     for definition in definitions(&["--set", "crds.keep=false"]) {

@@ -80,17 +80,24 @@ pub(crate) fn values(name: &str) -> String {
         .expect("values")
 }
 
-/// What an API server says to the installed definition of routes when it is written with so many fields more or fewer; it stays as it is.
-fn told_of_definition(cluster: &Cluster<'_>, change: i64) -> (bool, String) {
+/// What an API server says to the installed definition of routes when it is written with that change; it stays as it is.
+fn told_of_changed(cluster: &Cluster<'_>, change: impl Fn(&mut Value)) -> (bool, String) {
     let text = cluster.must(&["get", "crd", "llmroutes.sluicegate.dev", "-o", "json"]);
     let mut definition: Value = serde_json::from_str(&text).expect("JSON");
-    let fields = &mut definition["metadata"]["annotations"]["sluicegate.dev/fields"];
-    let count: i64 = fields.as_str().and_then(|fields| fields.parse().ok()).expect("the number of its fields");
-    *fields = Value::from((count + change).to_string());
+    change(&mut definition);
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), definition.to_string()).expect("written");
     let path = file.path().display().to_string();
     cluster.kubectl(&["replace", "--dry-run=server", "-f", &path])
+}
+
+/// The same when it says to have so many fields more or fewer.
+fn told_of_definition(cluster: &Cluster<'_>, change: i64) -> (bool, String) {
+    told_of_changed(cluster, |definition| {
+        let fields = &mut definition["metadata"]["annotations"]["sluicegate.dev/fields"];
+        let count: i64 = fields.as_str().and_then(|fields| fields.parse().ok()).expect("the number of its fields");
+        *fields = Value::from((count + change).to_string());
+    })
 }
 
 #[test]
@@ -118,6 +125,15 @@ fn both_helms_install_upgrade_and_uninstall_and_the_definitions_stay() {
             let (well, said) = told_of_definition(&cluster, change);
             assert!(well, "{said}");
         }
+        // As one without the annotations leaves those that are there.
+        let another = |definition: &mut Value| definition["spec"]["names"]["categories"] = Value::from(vec!["another"]);
+        let (well, said) = told_of_changed(&cluster, another);
+        assert!(!well && said.contains("does not say which it is"), "{said}");
+        let (well, said) = told_of_changed(&cluster, |definition| {
+            another(definition);
+            definition["metadata"]["annotations"]["sluicegate.dev/definition"] = Value::from("another");
+        });
+        assert!(well, "{said}");
         for name in ["development", "staging", "production"] {
             cluster.helm(helm, &[&["upgrade"], &there[..], &["--values", &values(name)]].concat());
         }

@@ -35,6 +35,36 @@ fn says(object: &DynamicObject, kind: &str) -> bool {
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_gone_is_named_no_longer_once_the_object_has_changed() {
+    let first = Gateway::start(1).await;
+    first.apply(&(pool("p", "one") + &pool("q", "two") + &route("r", "p"))).await;
+    first.programmed("LLMRoute", "r", "True Programmed").await;
+    let second = Gateway::watching(1, &[&first.namespace]).await;
+    let beside = format!("gw.{}.gateways.sluicegate.dev/Programmed", second.namespace);
+    let is_named = |object: &DynamicObject| {
+        let named = object.data["status"]["otherGateways"].as_array().is_some_and(|others| !others.is_empty());
+        named && says(object, &beside)
+    };
+    until(&first, ("LLMRoute", "r"), is_named).await;
+    let Gateway { operator, proxies, .. } = second;
+    operator.stop().await.unwrap();
+    drop(proxies);
+    first.apply(&route("r", "q")).await;
+    let is_alone = |object: &DynamicObject| {
+        let status = &object.data["status"];
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let told = conditions.filter(|condition| condition["type"] == json!(beside)).count();
+        says(object, "Programmed") && told == 0 && status.get("otherGateways").is_none()
+    };
+    until(&first, ("LLMRoute", "r"), is_alone).await;
+    // Of an object that has not changed nobody knows.
+    until(&first, ("ProviderPool", "q"), is_named).await;
+    let before = first.operator.writes("").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(first.operator.writes("").await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn two_gateways_of_the_same_objects_do_not_write_each_other_over() {
     let first = Gateway::start(1).await;
     first.apply(&(pool("p", "one") + &pool("q", "two") + &route("r", "p"))).await;

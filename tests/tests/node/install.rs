@@ -120,6 +120,7 @@ fn previous(gateway: &Gateway, folder: &Path) -> String {
     };
     changed("Chart.yaml", env!("CARGO_PKG_VERSION"), OLD);
     changed("files/crds/llmroutes.yaml", "    - llmr\n", "");
+    changed("files/crds/llmroutes.yaml", "sluicegate.dev/definition: fnv-", "sluicegate.dev/definition: older-");
     let socket = gateway.node.folder().join("containerd/socket").display().to_string();
     let tag = ["ctr", "--address", &socket, "--namespace", "k8s.io", "images", "tag", "--force", IMAGE];
     let (name, _) = IMAGE.rsplit_once(':').unwrap();

@@ -36,6 +36,15 @@
       description: >-
         {{ "{{ $labels.provider }} of pool {{ $labels.pool }} at {{ $labels.endpoint }}" }} keeps failing. The others carry its calls. Its
         errors are in the access log, its circuit's settings in the pool's circuitBreaker.
+  - alert: SluicegateKeyRefused
+    expr: max by (pool, provider, key) (sluicegate_provider_key_state{ {{- $series }}}) == 2
+    for: 5m
+    labels: {{- include "sluicegate.alertLabels" (list . "warning") | nindent 6 }}
+    annotations:
+      summary: {{ printf "A provider refuses a key of %s" $gateway | quote }}
+      description: >-
+        {{ "{{ $labels.provider }} of pool {{ $labels.pool }} refuses its key {{ $labels.key }}" }}: it has expired or was withdrawn, or the account has no
+        money. Its other keys and other providers carry its calls, if there are any. Write another one into its Secret.
   - alert: SluicegateConfigRejected
     expr: max by (pod) (sluicegate_config_rejected_objects{ {{- $series }}}) > 0
     for: 5m
