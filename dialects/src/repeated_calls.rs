@@ -12,11 +12,13 @@ pub fn tell_repeated_apart(messages: &mut [Message]) {
         Content::ToolCall(call) => Some(call.id.as_str()),
         _ => None,
     });
-    let (mut known, mut is_repeated) = (HashSet::new(), false);
-    calls.for_each(|id| is_repeated |= !known.insert(id.to_owned()));
+    let (mut seen, mut is_repeated) = (HashSet::new(), false);
+    calls.for_each(|id| is_repeated |= !seen.insert(id));
+    // Hardly any conversation goes on here.
     if !is_repeated {
         return;
     }
+    let mut known: HashSet<String> = seen.into_iter().map(str::to_owned).collect();
     let (mut renamed, mut times) = (RenamedCalls::default(), HashMap::<String, usize>::new());
     for part in messages.iter_mut().flat_map(|message| &mut message.parts) {
         match &mut part.content {

@@ -16,7 +16,7 @@ use sluicegate_config::compile::{
 use sluicegate_config::{ObjectId, Snapshot};
 
 use crate::client::error_text;
-use crate::world::{Key, Named, Object, ReadSecret, Shared, Stamp, World, parts};
+use crate::world::{Key, Named, Object, ReadSecret, Shared, Stamp, TakenFields, World, parts};
 
 /// Reads on their way at once.
 const AT_ONCE: usize = 16;
@@ -214,22 +214,20 @@ impl Gathered {
     }
 }
 
+/// The words for a field that a definition has taken.
+const TAKEN: &str = "the field was taken out of the object by a CustomResourceDefinition that does not know it, and the object itself was \
+                     not changed: put the definitions of the running release back (kubectl apply --server-side -f crds/manifests), then apply \
+                     the object again";
+
 fn resource<'a>(id: &ObjectId, object: &'a Object) -> Resource<'a> {
     let missing = || {
         let message = "Required value: write spec and what belongs in it".to_owned();
         Spec::Faulty(vec![Fault { path: "spec".to_owned(), message }])
     };
     // What the object was meant to say is not there any more: its last good form serves on.
-    let lost = |(_, fields): &(Box<str>, Vec<String>)| {
-        let fault = |field: &String| {
-            Fault {
-            path: field.clone(),
-            message: "the field was taken out of the object by a CustomResourceDefinition that does not know it, and the object itself was not changed: \
-                      put the definitions of the running release back (kubectl apply --server-side -f crds/manifests), then apply the object again"
-                .to_owned(),
-        }
-        };
-        Spec::Faulty(fields.iter().map(fault).collect())
+    let lost = |taken: &TakenFields| {
+        let fault = |path: &String| Fault { path: path.clone(), message: TAKEN.to_owned() };
+        Spec::Faulty(taken.paths.iter().map(fault).collect())
     };
     let spec = match &object.taken {
         Some(taken) => lost(taken),

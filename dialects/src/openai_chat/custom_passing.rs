@@ -16,7 +16,7 @@ use crate::json::{Object, ROOT, Writer, string};
 use crate::json_places::{elements, member, text};
 use crate::verbatim::{Edit, splice};
 
-/// The word of functions, likewise.
+/// The word of functions: a tool's and a call's type, and the member with all else.
 const FUNCTION: &str = "function";
 /// Of no more calls at once the texts are followed; others pass as functions'.
 const MOST_CALLS: usize = 256;

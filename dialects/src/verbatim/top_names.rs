@@ -1,7 +1,7 @@
 //! The names of a body's own members: each stands there once, and in its dialect's letters. A provider may read the other one of two, and
 //! servers in Go read names in any case (golang.org/pkg/encoding/json, `Unmarshal`): what was judged would not be what is answered.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::codec::Refusal;
 
@@ -18,13 +18,13 @@ pub(super) struct TopNames<'a> {
     few: [(usize, usize); FEW],
     count: usize,
     /// Those beyond, and such as have letters in other words, in small letters.
-    more: HashSet<Vec<u8>>,
+    more: BTreeSet<Vec<u8>>,
     wrong: Option<Refusal>,
 }
 
 impl<'a> TopNames<'a> {
     pub(super) fn of(body: &'a [u8]) -> Self {
-        Self { body, few: [(0, 0); FEW], count: 0, more: HashSet::new(), wrong: None }
+        Self { body, few: [(0, 0); FEW], count: 0, more: BTreeSet::new(), wrong: None }
     }
 
     /// A name as it is written between its quotes, out of the body.

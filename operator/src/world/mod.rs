@@ -26,3 +26,4 @@ pub use queue::Queue;
 pub use resources::{Object, Shared, World};
 pub use scope::{Lists, Scope, Source, Watched};
 pub use secret::ReadSecret;
+pub use taken::TakenFields;

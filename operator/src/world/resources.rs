@@ -18,7 +18,7 @@ use super::published::{Name, ObjectTemplate, Published};
 use super::queue::Queue;
 use super::scope::{Lists, Scope, Source, Watched};
 use super::secret::ReadSecret;
-use super::taken::taken;
+use super::taken::{TakenFields, taken};
 use super::token::PublishedToken;
 
 /// The world as the operator's tasks share it: they run on one thread, and none holds it over an `await`.
@@ -35,8 +35,8 @@ pub struct Object {
     pub created: i64,
     /// `spec` as JSON; `None`: it has none.
     pub spec: Option<Box<str>>,
-    /// The spec of this generation while it had more fields, and the fields that were taken out of it without its having been changed.
-    pub taken: Option<Box<(Box<str>, Vec<String>)>>,
+    /// The fields that were taken out of this generation without its having been changed.
+    pub taken: Option<Box<TakenFields>>,
     /// `status` as JSON.
     pub status: Option<Box<str>>,
     /// `metadata.resourceVersion`; 0 where it is no number.
@@ -45,13 +45,13 @@ pub struct Object {
 
 impl Object {
     /// The fields that this one has lost by the time it was seen so, though nobody changed it.
-    fn taken_until(&self, new: &Self) -> Option<Box<(Box<str>, Vec<String>)>> {
+    fn taken_until(&self, new: &Self) -> Option<Box<TakenFields>> {
         if self.uid != new.uid || self.generation != new.generation || (self.taken.is_none() && self.spec == new.spec) {
             return None;
         }
-        let whole = self.taken.as_deref().map_or(self.spec.as_ref(), |(whole, _)| Some(whole))?;
-        let fields = taken(whole, new.spec.as_deref().unwrap_or("{}"));
-        (!fields.is_empty()).then(|| Box::new((whole.clone(), fields)))
+        let whole = self.taken.as_deref().map_or(self.spec.as_ref(), |taken| Some(&taken.whole))?;
+        let paths = taken(whole, new.spec.as_deref().unwrap_or("{}"));
+        (!paths.is_empty()).then(|| Box::new(TakenFields { whole: whole.clone(), paths }))
     }
 }
 

@@ -3,6 +3,15 @@
 
 use serde_json::Value;
 
+/// The fields that one generation of an object has lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenFields {
+    /// Its spec while it had them, as JSON.
+    pub(super) whole: Box<str>,
+    /// Their paths, such as `spec.access`; the first of them, where there are many.
+    pub paths: Vec<String>,
+}
+
 /// So many fields are named.
 const MOST: usize = 8;
 
